@@ -1,0 +1,72 @@
+# Every target does its own set-up in a fresh clone: `make demo` or `make test` is all there is to type.
+PY ?= python3
+VENV ?= .venv
+EXTRAS ?= dev
+JOBS ?= 2
+# A package index with CPU builds of torch, for machines without a GPU: make demo TORCH_INDEX=<the CPU index named on PyTorch's install page>
+TORCH_INDEX ?=
+
+# One thread per process: the networks are small, and threads that wait for each other cost several times what they give.
+export OMP_NUM_THREADS ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready-$(EXTRAS)
+# The stamp holds the place it was made for: a checkout that was moved or copied, or lost its Python, is set up anew.
+HOME_OF_VENV := $(abspath $(VENV))
+STALE := $(shell [ "$$(cat $(READY) 2>/dev/null)" = "$(HOME_OF_VENV)" ] && $(BIN)/python -c '' 2>/dev/null || echo FORCE)
+PIP_INSTALL = -m pip install -q -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: FORCE help setup demo test test-slow lint format bench wheel clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY)  ## create the virtual environment and install everything into it
+
+demo: $(READY)  ## learn a taxi policy for Manhattan and write a report (about 6 minutes on 2 cores)
+	$(BIN)/mfnet demo
+
+test: $(READY)  ## run the tests (under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+
+test-slow: $(READY)  ## run the long tests: many training seeds, many worlds
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m slow --timeout 7200
+
+lint: $(READY)  ## check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(READY)  ## put the code into the house's format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(READY)  ## measure speed, as ratios within one process
+	$(BIN)/python benchmarks/core.py
+
+# The extras are left out on purpose: whoever installs only the environments gets no torch, and all of `mfnet env` must work there.
+wheel: $(READY)  ## build the wheel and try it alone in a bare environment
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf "$$dir"' EXIT; \
+	echo "building the source distribution and, from it, the wheel"; \
+	$(BIN)/python -m build --outdir "$$dir/dist" . >"$$dir/log" 2>&1 || { cat "$$dir/log"; exit 1; }; \
+	$(PY) -m venv "$$dir/venv"; \
+	"$$dir"/venv/bin/python $(PIP_INSTALL) "$$dir"/dist/*.whl; \
+	cp tests/bare_install.py "$$dir"; cd "$$dir"; \
+	venv/bin/python bare_install.py
+
+clean:  ## remove builds, caches and the virtual environment (never runs/)
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find mfnet_envs mfnet_agents tests examples benchmarks scripts -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The stamp is written last, so an interrupted installation is taken up again.
+$(READY): pyproject.toml setup.cfg constraints.txt $(STALE)
+	@command -v $(PY) >/dev/null || { echo "mfnet: '$(PY)' is not installed; install Python 3.11 or newer, or name one: make PY=python3.12 ..." >&2; exit 1; }
+	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mfnet: '$(PY)' is $$($(PY) -V); mfnet needs Python 3.11 or newer, name one: make PY=python3.12 ..." >&2; exit 1; }
+	@$(PY) -c 'import ensurepip, venv' 2>/dev/null || { echo "mfnet: '$(PY)' has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@made_for=$$(cat $(VENV)/.ready-* 2>/dev/null | head -n 1); [ "$${made_for:-$(HOME_OF_VENV)}" = "$(HOME_OF_VENV)" ] || rm -rf $(VENV)
+	@rm -f $(VENV)/.ready-*
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PY) -m venv $(VENV); } || { rm -rf $(VENV); echo "mfnet: could not create $(VENV) (message above)" >&2; exit 1; }
+	@echo "mfnet: installing mfnet[$(EXTRAS)] into $(VENV) (once; about 1.2 GB, most of it torch)"
+	@$(BIN)/python $(PIP_INSTALL) -e ".[$(EXTRAS)]" || { echo "mfnet: the installation failed (message above); is the package index reachable? Run the same command again to take it up." >&2; exit 1; }
+	@echo $(HOME_OF_VENV) > $@

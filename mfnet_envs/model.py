@@ -1,0 +1,267 @@
+"""The local model: reward (1) and kernel (2) of the paper, handed a neighbourhood and nothing else.
+
+An agent in state s that takes action a earns r(s, mu(N_s), a) and moves by a mixture of K static branches,
+
+    P(s' | s, mu, a) = sum_k weight_k(s, mu(N_s), a) * branch_k(s' | s, a).
+
+The branches' tables carry the support (checked once, when the model is built), the weights carry the crowding.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mfnet_envs.network import Bools, Ints, StateNetwork
+
+if TYPE_CHECKING:
+    from mfnet_envs.bounds import Certificate
+    from mfnet_envs.policy import Policy
+
+Floats = NDArray[np.float64]
+QUOTA_LIMIT = 10**9  # numpy draws hypergeometric numbers below this many agents
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One static way to move.
+
+    Attributes:
+        successors: ``(S, A, J)`` or, when the action does not matter, ``(S, 1, J)`` states.
+        probabilities: same shape; each row sums to 1 (an entry of probability 0 may hold any state).
+    """
+
+    successors: Ints
+    probabilities: Floats
+
+    @classmethod
+    def to(cls, successors: ArrayLike) -> Branch:
+        """The deterministic branch to ``successors (S, A or 1)``."""
+        table = np.asarray(successors, np.int64)[..., None]
+        return cls(table, np.ones(table.shape))
+
+    @property
+    def is_deterministic(self) -> bool:
+        return bool(self.successors.shape[2] == 1)
+
+
+@dataclass(frozen=True)
+class Quota:
+    """Physical matching: D ~ Poisson(rate) places open in a state and exactly min(n, D) of its n agents, drawn
+    uniformly, take branch ``branch``; the others follow the remaining branches in proportion to their weights.
+
+    Attributes:
+        branch: index of the branch that is rationed.
+        rate: ``(S,)`` places per step.
+    """
+
+    branch: int
+    rate: Floats
+
+
+class LocalModel(ABC):
+    """N agents on a network: base class of every scenario and of users' own models.
+
+    Args:
+        network: the states.
+        population: N, a positive integer.
+        num_actions: A; action 0 is *stay* where staying exists.
+        branches: K branches; the support of each must lie in N_s.
+        reward_range: (lowest, highest) reward of one agent in one step.
+        legal: ``(S, A)`` bool, default all; an illegal action is played as the first legal one (*stay* where legal).
+        initial: ``(S,)`` law of an agent's first state, default uniform.
+        groups: ``(layers,)`` group of each layer: the crowd is summed within a group. Default: one group per layer.
+        quota: physical matching of one branch, or None.
+        gamma: discount factor the certificate is stated for.
+        evaluation: (steps, warm-up steps).
+        kernel_reads: how far the kernel looks: "none", "own" node, or "hood".
+        reference_counts: ``(S,)`` agents of a normal crowd, used to scale policy inputs.
+        transit: ``(S,)`` bool, default none. Agents in transit have one legal action, earn nothing and follow the last
+            branch to one fixed successor. All other states are *active* and have a row in ``reward``.
+
+    Raises:
+        ValueError: any table of the wrong shape, a branch that leaves a neighbourhood, rows that do not sum to 1.
+    """
+
+    def __init__(
+        self,
+        *,
+        network: StateNetwork,
+        population: int,
+        num_actions: int,
+        branches: tuple[Branch, ...],
+        reward_range: tuple[float, float],
+        legal: ArrayLike | None = None,
+        initial: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        quota: Quota | None = None,
+        gamma: float = 0.95,
+        evaluation: tuple[int, int] = (150, 0),
+        kernel_reads: Literal["none", "own", "hood"] = "hood",
+        reference_counts: ArrayLike | None = None,
+        transit: ArrayLike | None = None,
+    ) -> None:
+        s, a = network.num_states, num_actions
+        self.network = network
+        self.population = checked_population(population)
+        self.num_actions = num_actions
+        self.branches = tuple(branches)
+        self.reward_range = reward_range
+        self.legal: Bools = _table("legal", np.ones((s, a), bool) if legal is None else legal, (s, a), bool)
+        self.initial: Floats = _table("initial", np.full(s, 1 / s) if initial is None else initial, (s,), float)
+        layers = np.arange(network.layers) if groups is None else groups
+        self.groups: Ints = _table("groups", layers, (network.layers,), int)
+        self.quota = quota
+        self.gamma = gamma
+        self.evaluation = evaluation
+        self.kernel_reads = kernel_reads
+        self.reference_counts: Floats | None = (
+            None if reference_counts is None else _table("reference_counts", reference_counts, (s,), float)
+        )
+        self.transit: Bools = _table("transit", np.zeros(s, bool) if transit is None else transit, (s,), bool)
+        _check(self)
+
+    @abstractmethod
+    def reward(self, mu_hood: Any) -> Any:
+        """r(s, mu(N_s), a), equation (1).
+
+        Args:
+            mu_hood: ``(B, V, D, G)`` shares of the population in each group, over the closed neighbourhood of each
+                node (slot 0 the node itself), zero where the neighbourhood is padded. numpy or torch.
+
+        Returns:
+            ``(B, R, A)``: one row per active state (R = S when nothing is in transit).
+        """
+
+    @abstractmethod
+    def branch_weights(self, mu_hood: Any) -> Any:
+        """Weights of the branches in (2): ``(B, R, A or 1, K)``, rows summing to 1 (for K = 1: ones)."""
+
+    def branch_rewards(self) -> Floats | None:
+        """rho ``(R, A, K)`` with r = sum_k weight_k rho_k, where the reward is earned branch by branch; None otherwise.
+
+        Learners use it to book what an agent's own action changed; nobody is paid by it.
+        """
+        return None
+
+    def bound(self) -> Certificate | None:
+        """A certified upper bound on the scenario's criterion, for every policy; None when none is known."""
+        return None
+
+    def heuristics(self) -> dict[str, Policy]:
+        """Named reference policies, simplest first."""
+        return {}
+
+    def fluid(self) -> LocalModel:
+        """The same model in the limit N = infinity; models that never look at N are their own limit."""
+        return self
+
+    @property
+    def num_groups(self) -> int:
+        return int(self.groups.max()) + 1
+
+    @cached_property
+    def active(self) -> Ints:
+        """``(R,)``: the states that are not in transit."""
+        return np.flatnonzero(~self.transit)
+
+    @cached_property
+    def team_states(self) -> Ints:
+        """``(T,)``: the states that have a choice."""
+        return np.flatnonzero(self.legal.sum(1) > 1)
+
+    @cached_property
+    def first_legal(self) -> Ints:
+        """``(S,)``: the action an illegal one is played as."""
+        first: Ints = self.legal.argmax(1)
+        return first
+
+
+def checked_population(population: Any) -> int:
+    """The population as an int; the one place that says what a population is."""
+    if isinstance(population, bool) or not isinstance(population, int | np.integer) or population < 1:
+        raise ValueError(f"population must be a positive integer (the number of agents N), not {population!r}")
+    return int(population)
+
+
+def _table(name: str, values: ArrayLike, shape: tuple[int, ...], kind: type) -> Any:
+    table = np.asarray(values)
+    if table.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, not {table.shape}")
+    if kind is float and not np.isfinite(table.astype(float)).all():
+        raise ValueError(f"{name} has NaN or infinite entries")
+    return table.astype(np.int64 if kind is int else kind)
+
+
+def _check(model: LocalModel) -> None:
+    if not 0 < model.gamma < 1:
+        raise ValueError(f"gamma must lie strictly between 0 and 1, not {model.gamma!r}")
+    if not model.legal.any(1).all():
+        raise ValueError(
+            f"state {int(model.legal.any(1).argmin())} has no legal action; every state needs at least one"
+        )
+    if (model.initial < 0).any() or abs(model.initial.sum() - 1) > 1e-9:
+        raise ValueError("initial must be a probability vector over the states")
+    model.initial = model.initial / model.initial.sum()  # numpy's multinomial is stricter than the line above
+    groups = np.unique(model.groups)
+    if not np.array_equal(groups, np.arange(len(groups))):
+        raise ValueError("groups must number the groups of layers 0, 1, 2, ... without gaps")
+    if not model.branches:
+        raise ValueError("a model needs at least one branch")
+    for k, branch in enumerate(model.branches):
+        _check_branch(model, k, branch)
+    if model.quota is not None:
+        _check_quota(model, model.quota)
+    if model.transit.any():
+        _check_transit(model)
+
+
+def _check_branch(model: LocalModel, k: int, branch: Branch) -> None:
+    s, a = model.legal.shape
+    shape = branch.successors.shape
+    if len(shape) != 3 or shape[0] != s or shape[1] not in (1, a) or shape != branch.probabilities.shape:
+        tables = f"{shape} and {branch.probabilities.shape}"
+        raise ValueError(f"branch {k} must have two tables of shape (S={s}, A={a} or 1, J), not {tables}")
+    if not (np.isfinite(branch.probabilities).all() and (branch.probabilities >= 0).all()):
+        raise ValueError(f"branch {k} has NaN or negative probabilities")
+    sums = branch.probabilities.sum(2)
+    if np.abs(sums - 1).max() > 1e-9:
+        state = int(np.abs(sums - 1).max(1).argmax())
+        raise ValueError(f"branch {k}: the probabilities of state {state} sum to {sums[state].flat[0]:.6g}, not 1")
+    used = branch.probabilities > 0
+    if (branch.successors[used] < 0).any() or (branch.successors[used] >= s).any():
+        raise ValueError(f"branch {k} points to states outside 0..{s - 1}")
+    origin = np.broadcast_to(model.network.node_of[:, None, None], shape)[used]
+    target = model.network.node_of[branch.successors[used]]
+    near = (model.network.neighbors[origin] == target[:, None]).any(1)
+    if not near.all():
+        where = int(near.argmin())
+        raise ValueError(
+            f"branch {k} leaves the neighbourhood: from node {origin[where]} to node {target[where]}; "
+            "agents may only stay or move to an adjacent node (2)"
+        )
+
+
+def _check_quota(model: LocalModel, quota: Quota) -> None:
+    if not 0 <= quota.branch < len(model.branches) or len(model.branches) < 2:
+        raise ValueError("a quota needs the index of one of at least two branches")
+    if quota.rate.shape != (model.network.num_states,) or not (quota.rate >= 0).all():
+        raise ValueError("the quota's rate must be (S,) non-negative numbers")
+    if model.population >= QUOTA_LIMIT:
+        raise ValueError(f"physical matching needs population < {QUOTA_LIMIT:,}; use matching='independent' above")
+
+
+def _check_transit(model: LocalModel) -> None:
+    moving = model.transit
+    last = model.branches[-1]
+    if (model.legal[moving].sum(1) != 1).any():
+        raise ValueError("a state in transit must have exactly one legal action")
+    if last.probabilities[moving].max(2).min() < 1:
+        raise ValueError("a state in transit must follow the last branch to one fixed successor")
+    if model.quota is not None and model.quota.rate[moving].any():
+        raise ValueError("the quota's rate must be 0 in states in transit")

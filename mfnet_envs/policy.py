@@ -1,0 +1,82 @@
+"""One face for heuristics, LP policies, learners and third-party policies."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfnet_envs.model import Floats, LocalModel
+from mfnet_envs.network import Ints
+from mfnet_envs.simulator import Simulator
+
+
+class Policy(ABC):
+    """What every policy answers. A subclass implements :meth:`teams`; the rest follows.
+
+    ``t`` is the step within the episode; only time-dependent policies (the LP's) read it.
+    """
+
+    def __init__(self, model: LocalModel) -> None:
+        self.model = model
+
+    @abstractmethod
+    def teams(self, counts: Ints, t: int) -> Floats:
+        """``counts (B, S)`` -> pi ``(B, T, A)``: one row for each state that has a choice (``model.team_states``)."""
+
+    def individual(self, counts: Ints, t: int = 0) -> Floats:
+        """``counts (B, S)`` -> pi ``(B, S, A)``; a state without a choice plays its only legal action."""
+        s = self.model.network.num_states
+        pi = np.zeros((len(counts), s, self.model.num_actions))
+        pi[:, np.arange(s), self.model.first_legal] = 1
+        pi[:, self.model.team_states] = self.teams(counts, t)
+        return pi
+
+    def sample(self, counts: Ints, t: int, rng: np.random.Generator) -> Ints:
+        """Action counts ``(B, T, A)`` of the states that have a choice: by default the multinomial (5)."""
+        return self.simulator.act(counts, self.teams(counts, t), rng)
+
+    @property
+    def simulator(self) -> Simulator:
+        if getattr(self, "_simulator", None) is None:
+            self._simulator = Simulator(self.model)
+        return self._simulator
+
+
+class TablePolicy(Policy):
+    """The same probabilities whatever the crowd.
+
+    Args:
+        table: ``(T, A)`` or ``(H, T, A)`` for a policy of the time step (after H steps the last table stays in force).
+    """
+
+    def __init__(self, model: LocalModel, table: NDArray[Any]) -> None:
+        super().__init__(model)
+        shape = (len(model.team_states), model.num_actions)
+        if table.shape[-2:] != shape or table.ndim not in (2, 3):
+            raise ValueError(f"table must have shape {shape} or (steps, {shape[0]}, {shape[1]}), not {table.shape}")
+        self.table: Floats = np.asarray(table, np.float64).reshape(-1, *shape)
+
+    def teams(self, counts: Ints, t: int) -> Floats:
+        table = self.table[min(t, len(self.table) - 1)]
+        return np.broadcast_to(table, (len(counts), *table.shape))
+
+
+def one_hot(model: LocalModel, actions: NDArray[Any]) -> TablePolicy:
+    """The deterministic policy that plays ``actions (T,)``."""
+    return TablePolicy(model, np.eye(model.num_actions)[actions])
+
+
+def uniform(model: LocalModel) -> TablePolicy:
+    """Every legal action with equal probability."""
+    return weighted(model, np.ones((len(model.team_states), model.num_actions)))
+
+
+def weighted(model: LocalModel, weights: NDArray[Any]) -> TablePolicy:
+    """Legal actions in proportion to ``weights (T, A)``; uniform where all legal weights are 0."""
+    legal = model.legal[model.team_states]
+    table = np.where(legal, weights, 0.0)
+    table = np.where(table.sum(1, keepdims=True) > 0, table, legal)
+    return TablePolicy(model, table / table.sum(1, keepdims=True))

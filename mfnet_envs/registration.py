@@ -1,0 +1,211 @@
+"""From an id to a model and its views; registers every scenario with Gymnasium and, where it can, with PettingZoo.
+
+A scenario is an id and a *builder*: a function of keyword arguments that returns a LocalModel. Options of the builder
+and of the view are given side by side and told apart by their names.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import pettingzoo  # type: ignore[import-untyped]
+from pettingzoo import AECEnv, ParallelEnv
+from pettingzoo.utils.conversions import parallel_to_aec  # type: ignore[import-untyped]
+from pettingzoo.utils.wrappers import OrderEnforcingWrapper  # type: ignore[import-untyped]
+
+from mfnet_envs.model import LocalModel
+from mfnet_envs.views.agents import AgentsEnv
+from mfnet_envs.views.central import CentralEnv
+from mfnet_envs.views.teams import TeamsEnv
+from mfnet_envs.views.vector import CentralVectorEnv
+
+Builder = Callable[..., LocalModel]
+PARALLEL_VIEWS: dict[str, Callable[..., TeamsEnv | AgentsEnv]] = {"teams": TeamsEnv, "agents": AgentsEnv}
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A registered id.
+
+    Attributes:
+        id: as in Gymnasium, "Name-v0".
+        builder: a callable, or "module:function" to be imported when first needed.
+        max_episode_steps: Gymnasium's time limit: the evaluation steps of the default model.
+        slug: the name in PettingZoo ids: "mfnet/<slug>-teams-v0".
+    """
+
+    id: str
+    builder: Builder | str
+    max_episode_steps: int
+    slug: str
+
+    @property
+    def version(self) -> int:
+        return int(self.id.rpartition("-v")[2])
+
+    def pettingzoo_id(self, view: str) -> str:
+        return f"mfnet/{self.slug}-{view}-v{self.version}"
+
+    def load(self) -> Builder:
+        if not isinstance(self.builder, str):
+            return self.builder
+        module, _, name = self.builder.partition(":")
+        builder: Builder = getattr(importlib.import_module(module), name)
+        return builder
+
+
+_SCENARIOS: dict[str, Scenario] = {}
+
+
+def register(id: str, builder: Builder | str, *, max_episode_steps: int | None = None, slug: str | None = None) -> None:
+    """Make a model available under ``id`` in all views and both registries.
+
+    Args:
+        id: "Name-v0"; a new version of the rules needs a new number.
+        builder: function of keyword arguments that returns a LocalModel; give "module:function" where the environment
+            must be made in other processes too.
+        max_episode_steps: Gymnasium's time limit; default: the evaluation steps of ``builder()``.
+        slug: name in PettingZoo ids; default: the id in lower case.
+
+    Raises:
+        ValueError: an id without a version.
+    """
+    if not re.fullmatch(r"[\w.-]+-v\d+", id):
+        raise ValueError(f"an id looks like 'Name-v0', with a version at its end; {id!r} does not")
+    name = slug or id.rpartition("-v")[0].lower()
+    if max_episode_steps is None:
+        max_episode_steps = Scenario(id, builder, 1, name).load()().evaluation[0]
+    scenario = Scenario(id, builder, max_episode_steps, name)
+    _SCENARIOS[id] = scenario
+    gym.register(
+        id,
+        entry_point="mfnet_envs.registration:RegisteredEnv",
+        vector_entry_point="mfnet_envs.registration:RegisteredVectorEnv",
+        max_episode_steps=max_episode_steps,
+        kwargs={"scenario": id},
+    )
+    _register_with_pettingzoo(scenario)
+
+
+def _register_with_pettingzoo(scenario: Scenario) -> None:
+    """PettingZoo has a registry since 1.27; before, there is nothing to do."""
+    if not hasattr(pettingzoo, "register"):
+        return
+    for view in PARALLEL_VIEWS:
+        for kind, registry, door in (
+            ("parallel", pettingzoo.parallel_registry, "parallel_env"),
+            ("aec", pettingzoo.aec_registry, "env"),
+        ):
+            registry.pop(scenario.pettingzoo_id(view), None)
+            entry_point = f"mfnet_envs.registration:{door}"
+            options = {"id": scenario.id, "view": view}
+            pettingzoo.register(kind, scenario.pettingzoo_id(view), entry_point, kwargs=options)
+
+
+def scenarios() -> dict[str, Scenario]:
+    """All registered ids."""
+    return dict(_SCENARIOS)
+
+
+def scenario(id: str) -> Scenario:
+    """The scenario of an id.
+
+    Raises:
+        gymnasium.error.NameNotFound: unknown id; the message names the nearest one.
+    """
+    if id not in _SCENARIOS:
+        known = ", ".join(_SCENARIOS)
+        raise gym.error.NameNotFound(f"there is no environment {id!r}{did_you_mean(id, _SCENARIOS)} Known: {known}.")
+    return _SCENARIOS[id]
+
+
+def make_model(id: str, **options: Any) -> LocalModel:
+    """The model of a scenario, with the builder's ``options``."""
+    entry = scenario(id)
+    model_options, _ = _split(entry, None, options)
+    return entry.load()(**model_options)
+
+
+def parallel_env(id: str, view: str = "teams", **options: Any) -> TeamsEnv | AgentsEnv:
+    """The PettingZoo parallel environment of a scenario; ``view`` is "teams" or "agents".
+
+    Raises:
+        ValueError: unknown view. TypeError: unknown option; the message names the nearest one.
+    """
+    entry = scenario(id)
+    if view not in PARALLEL_VIEWS:
+        hint = f"the central view is gymnasium.make({id!r})" if view == "central" else "choose one of them"
+        raise ValueError(f"view must be 'teams' or 'agents', not {view!r}; {hint}")
+    make = PARALLEL_VIEWS[view]
+    model_options, view_options = _split(entry, make, options)
+    name = f"{entry.slug.replace('-', '_')}_{view}_v{entry.version}"
+    return make(entry.load()(**model_options), name=name, **view_options)
+
+
+def env(id: str, view: str = "teams", **options: Any) -> AECEnv[str, Any, Any]:
+    """The same as a PettingZoo AEC environment: one agent after the other, the world moves after the last."""
+    parallel: ParallelEnv[str, Any, Any] = parallel_env(id, view, **options)
+    return OrderEnforcingWrapper(parallel_to_aec(parallel))
+
+
+class RegisteredEnv(CentralEnv):
+    """What ``gymnasium.make(id)`` builds; Gymnasium adds the time limit."""
+
+    def __init__(self, scenario: str, **options: Any) -> None:
+        model, view_options = _model_and_rest(scenario, CentralEnv, options)
+        super().__init__(model, **{"has_time_limit": True, **view_options})
+
+
+class RegisteredVectorEnv(CentralVectorEnv):
+    """What ``gymnasium.make_vec(id)`` builds."""
+
+    def __init__(self, scenario: str, num_envs: int = 1, **options: Any) -> None:
+        model, view_options = _model_and_rest(scenario, CentralVectorEnv, options)
+        super().__init__(model, num_envs, **view_options)
+
+
+def _model_and_rest(id: str, view: Callable[..., Any], options: dict[str, Any]) -> tuple[LocalModel, dict[str, Any]]:
+    entry = scenario(id)
+    model_options, view_options = _split(entry, view, options)
+    return entry.load()(**model_options), view_options
+
+
+def _split(
+    entry: Scenario, view: Callable[..., Any] | None, options: dict[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the builder and of the view, told apart by the two signatures; the builder goes first."""
+    builder = inspect.signature(entry.load()).parameters
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in builder.values())
+    offered = [] if view is None else [*inspect.signature(view).parameters]
+    offered = [name for name in offered if name not in ("model", "name", "num_envs")]
+    for name in options:
+        if name not in builder and name not in offered and not takes_any:
+            views = f" Options of the view: {', '.join(offered)}." if offered else ""
+            raise TypeError(
+                f"{entry.id} has no option {name!r}{did_you_mean(name, [*builder, *offered])} "
+                f"Options of the model: {', '.join(builder)}.{views}"
+            )
+    of_view = {name: value for name, value in options.items() if name in offered and name not in builder}
+    return {name: value for name, value in options.items() if name not in of_view}, of_view
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence about an unknown word."""
+    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]!r}?" if near else "."
+
+
+register("MFNet-Grid-v0", "mfnet_envs.scenarios.grid_v0:build", max_episode_steps=150, slug="grid")
+register(
+    "MFNet-RideShareNYC-v0",
+    "mfnet_envs.scenarios.rideshare_nyc_v0:build",
+    max_episode_steps=400,
+    slug="rideshare-nyc",
+)

@@ -1,0 +1,278 @@
+"""MFNet-Grid-v0: drivers reposition on a grid (or any graph) to meet random demand.
+
+N drivers stand on the nodes of a graph. Every step riders appear: Poisson(N lambda_v) at node v. A driver who finds a
+rider earns the fare and is set down at a uniformly chosen node of the closed neighbourhood N_v; one who does not may
+stay or move to an adjacent node, at a cost. Crowding is what makes it a mean-field problem: n drivers at a node share
+its riders.
+
+========== =========================================================================================================
+states     the V nodes (default: 5 x 5 cells, cell (i, j) is ``i * cols + j``)
+actions    grid: 0 stay, 1 up, 2 right, 3 down, 4 left; other graphs: 0 stay, j = neighbour slot j; a move that leaves
+           the graph is played as *stay*
+reward     r(v, mu, a) = fare q_v - move_cost (1 - q_v) 1{a moves}, q_v = phi_v(n) / n, n = N mu(v),
+           phi_v(n) = E min(n, Poisson(N lambda_v)): the chance to be served; r lies in [-move_cost, fare]
+kernel     P(. | v, mu, a) = q_v Uniform(N_v) + (1 - q_v) delta(a(v)); reads the own node's density only
+matching   "physical": the riders are drawn and exactly min(n, D) drivers are served (drivers of one node become
+           correlated, the mean is the same); "independent": each driver is served with probability q_v, the exact
+           form (1)-(2) of the paper
+criterion  discounted return per driver, gamma .95, 150 steps, drivers start uniformly
+bound      linear programme over time (``_transport_lp``), valid for every policy at this N
+========== =========================================================================================================
+
+Parameters: see :func:`build`. Versions: v0, first release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Literal
+
+import networkx as nx
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mfnet_envs import registration
+from mfnet_envs.bounds import Certificate
+from mfnet_envs.matching import ExpectedMin, served_share
+from mfnet_envs.model import Branch, Floats, LocalModel, Quota, checked_population
+from mfnet_envs.network import Ints, StateNetwork
+from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform, weighted
+from mfnet_envs.scenarios import _transport_lp as transport_lp
+from mfnet_envs.scenarios._threshold import ThresholdPolicy
+
+COMPASS = ((0, 0), (-1, 0), (0, 1), (1, 0), (0, -1))  # stay, up, right, down, left
+
+
+def two_hotspots(rows: int, cols: int) -> Floats:
+    """A broad peak in one corner, a sharper one at the far side: the layout of the published tables."""
+    i, j = np.indices((rows, cols))
+    far = np.exp(-((i - (rows - 1.5)) ** 2 + (j - (cols - 1)) ** 2))
+    weights: Floats = np.exp(-((i - 0.5) ** 2 + (j - 0.5) ** 2) / 1.5) + 0.7 * far + 0.03
+    return weights.reshape(-1)
+
+
+def four_corners(rows: int, cols: int) -> Floats:
+    """Four corner peaks of heights 1, .4, .7 and .2: a layout kept for reports, never used for tuning."""
+    i, j = np.indices((rows, cols))
+    peaks = zip((1.0, 0.4, 0.7, 0.2), ((0, 0), (0, cols - 1), (rows - 1, cols - 1), (rows - 1, 0)), strict=True)
+    weights: Floats = 0.03 + sum(h * np.exp(-((i - a) ** 2 + (j - b) ** 2)) for h, (a, b) in peaks)
+    return weights.reshape(-1)
+
+
+def even(rows: int, cols: int) -> Floats:
+    """The same demand everywhere."""
+    return np.ones(rows * cols)
+
+
+LAYOUTS: dict[str, Callable[[int, int], Floats]] = {
+    "two_hotspots": two_hotspots,
+    "four_corners": four_corners,
+    "even": even,
+}
+
+
+class Grid(LocalModel):
+    """The model of this page; build it with :func:`build`."""
+
+    def __init__(
+        self,
+        network: StateNetwork,
+        population: int,
+        demand: Floats,
+        moves: Ints,
+        legal: ArrayLike,
+        fare: float,
+        move_cost: float,
+        gamma: float,
+        horizon: int,
+        matching: Literal["physical", "independent"],
+        is_fluid: bool = False,
+    ) -> None:
+        self.demand, self.fare, self.move_cost, self.matching = demand, fare, move_cost, matching
+        self.moves = moves
+        self.is_fluid = is_fluid
+        self.rate = population * demand
+        self._phi = None if is_fluid else ExpectedMin(self.rate)
+        dropoff = np.where(network.neighbors < 0, network.neighbors[:, :1], network.neighbors)
+        degree = (network.neighbors >= 0).sum(1, keepdims=True)
+        self.dropoff = Branch(dropoff[:, None], np.where(network.neighbors >= 0, 1 / degree, 0.0)[:, None])
+        super().__init__(
+            network=network,
+            population=population,
+            num_actions=moves.shape[1],
+            branches=(self.dropoff, Branch.to(moves)),
+            reward_range=(-move_cost, fare),
+            legal=legal,
+            quota=Quota(0, self.rate) if matching == "physical" else None,
+            gamma=gamma,
+            evaluation=(horizon, 0),
+            kernel_reads="own",
+            reference_counts=self.rate,
+        )
+        self._moving = (moves != moves[:, :1]).astype(float)
+
+    def served(self, mu_hood: Any) -> Any:
+        """q_v ``(B, V)``: the chance of a driver at v to find a rider."""
+        return served_share(self._phi, self.population * mu_hood[:, :, 0, 0], self.rate)
+
+    def reward(self, mu_hood: Any) -> Any:
+        q = self.served(mu_hood)[..., None]
+        moving = _like(q, self._moving)
+        return self.fare * q - self.move_cost * (1 - q) * moving
+
+    def branch_weights(self, mu_hood: Any) -> Any:
+        q = self.served(mu_hood)[..., None, None]
+        return q * _like(q, np.array([1.0, -1.0])) + _like(q, np.array([0.0, 1.0]))
+
+    def branch_rewards(self) -> Floats:
+        """The fare when served, the cost of a move when not."""
+        return np.stack([np.full_like(self._moving, self.fare), -self.move_cost * self._moving], 2)
+
+    def fluid(self) -> Grid:
+        return Grid(
+            self.network, self.population, self.demand, self.moves, self.legal, self.fare, self.move_cost,
+            self.gamma, self.evaluation[0], self.matching, is_fluid=True,
+        )  # fmt: skip
+
+    def bound(self) -> Certificate:
+        solution = transport_lp.solve(self._transport(), fluid=self.is_fluid)
+        return Certificate(
+            value=solution.value,
+            criterion="discounted",
+            unit="return per driver",
+            kind="lp",
+            horizon=self.evaluation[0],
+            gap=solution.gap,
+            assumption="every policy, central and history dependent included, from the uniform initial law",
+        )
+
+    def heuristics(self) -> dict[str, Policy]:
+        """stay, random, greedy, proportional, lp (the fluid programme's flows), threshold_lp, hybrid_lp."""
+        flows = transport_lp.solve(self._transport(), fluid=True).moves
+        lp = self._from_slots(flows)
+        return {
+            "stay": one_hot(self, np.zeros(len(self.team_states), int)),
+            "random": uniform(self),
+            "greedy": one_hot(self, self._demand_ahead().argmax(1)[self.team_states]),
+            "proportional": weighted(self, self._demand_ahead()[self.team_states]),
+            "lp": lp,
+            "threshold_lp": ThresholdPolicy(self, lp.table, keep=0.7),
+            "hybrid_lp": ThresholdPolicy(self, lp.table, keep=0.3, floor=0.03),
+        }
+
+    def _demand_ahead(self) -> Floats:
+        """``(V, A)``: demand where each action leads; 0 for illegal ones."""
+        return np.where(self.legal, self.demand[self.moves], 0.0)
+
+    def _from_slots(self, flows: Floats) -> TablePolicy:
+        """The policy of the programme's flows ``(steps, V, D)``: stay where it sends nothing."""
+        nodes = np.arange(self.network.num_nodes)[:, None]
+        slot = (self.network.neighbors[:, None, :] == self.moves[:, :, None]).argmax(2)
+        table = np.where(self.legal, flows[:, nodes, slot], 0.0)
+        total = table.sum(2, keepdims=True)
+        stay = np.eye(self.num_actions)[0]
+        return TablePolicy(self, np.where(total > 1e-9, table / np.maximum(total, 1e-300), stay)[:, self.team_states])
+
+    def _transport(self) -> transport_lp.Transport:
+        v = self.network.num_nodes
+        dropoff = np.zeros((v, v))
+        np.add.at(dropoff, (np.arange(v)[:, None], self.dropoff.successors[:, 0]), self.dropoff.probabilities[:, 0])
+        return transport_lp.Transport(
+            self.network, self.population, self.rate, dropoff, self.initial,
+            self.fare, self.move_cost, self.gamma, self.evaluation[0],
+        )  # fmt: skip
+
+
+def build(
+    population: int = 100,
+    rows: int = 5,
+    cols: int = 5,
+    graph: nx.Graph[Any] | Sequence[tuple[int, int]] | None = None,
+    demand: ArrayLike | None = None,
+    layout: str = "two_hotspots",
+    total_demand: float = 0.7,
+    fare: float = 1.0,
+    move_cost: float = 0.1,
+    gamma: float = 0.95,
+    horizon: int = 150,
+    matching: Literal["physical", "independent"] = "physical",
+) -> Grid:
+    """The model of MFNet-Grid-v0.
+
+    Args:
+        population: N, the number of drivers.
+        rows, cols: size of the grid; ignored when ``graph`` is given.
+        graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
+        demand: ``(V,)`` weights, scaled to ``total_demand``; default: ``layout`` on a grid, equal on a graph.
+        layout: "two_hotspots", "four_corners" or "even".
+        total_demand: riders per driver and step, sum of lambda.
+        fare, move_cost: earned when served, paid for an empty move; both >= 0.
+        gamma, horizon: of the criterion.
+        matching: "physical" or "independent".
+
+    Raises:
+        ValueError: for an option out of its range, in one sentence.
+    """
+    network = StateNetwork.grid(rows, cols) if graph is None else StateNetwork(_as_graph(graph))
+    if layout not in LAYOUTS:
+        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
+    if matching not in ("physical", "independent"):
+        raise ValueError(f"matching must be 'physical' or 'independent', not {matching!r}")
+    for name, value in {"fare": fare, "move_cost": move_cost, "total_demand": total_demand}.items():
+        if not (np.isfinite(value) and value >= 0):
+            raise ValueError(f"{name} must be a non-negative number, not {value!r}")
+    if horizon < 1:
+        raise ValueError(f"horizon must be at least 1 step, not {horizon!r}")
+    if demand is None:
+        demand = LAYOUTS[layout](rows, cols) if graph is None else np.ones(network.num_nodes)
+    weights = np.asarray(demand, np.float64)
+    if weights.shape != (network.num_nodes,) or not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError(f"demand must be {network.num_nodes} non-negative numbers, one per node")
+    if weights.sum() == 0:
+        raise ValueError("demand must be positive somewhere")
+    moves, legal = _compass_moves(network, rows, cols) if graph is None else _slot_moves(network)
+    return Grid(
+        network, checked_population(population), total_demand * weights / weights.sum(), moves, legal,
+        float(fare), float(move_cost), gamma, int(horizon), matching,
+    )  # fmt: skip
+
+
+def _as_graph(graph: nx.Graph[Any] | Sequence[tuple[int, int]]) -> nx.Graph[Any]:
+    """A list of edges as a graph whose nodes stand in ascending order."""
+    if isinstance(graph, nx.Graph):
+        return graph
+    edges = list(graph)
+    if not all(len(edge) == 2 for edge in edges):
+        raise ValueError("graph must be a networkx graph or a list of edges such as [[0, 1], [1, 2]]")
+    ordered: nx.Graph[Any] = nx.Graph()
+    ordered.add_nodes_from(sorted({node for edge in edges for node in edge}))
+    ordered.add_edges_from((a, b) for a, b in edges)
+    return ordered
+
+
+def _compass_moves(network: StateNetwork, rows: int, cols: int) -> tuple[Ints, Any]:
+    """``(V, 5)`` targets of stay, up, right, down, left and which of them stay on the grid."""
+    i, j = np.divmod(np.arange(network.num_nodes), cols)
+    to = [(i + di, j + dj) for di, dj in COMPASS]
+    legal = np.stack([(0 <= a) & (a < rows) & (0 <= b) & (b < cols) for a, b in to], 1)
+    return np.where(legal, np.stack([a * cols + b for a, b in to], 1), np.arange(len(i))[:, None]), legal
+
+
+def _slot_moves(network: StateNetwork) -> tuple[Ints, Any]:
+    """Action j goes to neighbour slot j."""
+    legal = network.neighbors >= 0
+    return np.where(legal, network.neighbors, network.neighbors[:, :1]), legal
+
+
+def _like(reference: Any, table: Floats) -> Any:
+    """A constant table in the array library, precision and device of ``reference``."""
+    import array_api_compat
+
+    xp = array_api_compat.array_namespace(reference)
+    return xp.asarray(table, dtype=reference.dtype, device=array_api_compat.device(reference))
+
+
+# PettingZoo's module form; options as in `build` and the views
+parallel_env = partial(registration.parallel_env, "MFNet-Grid-v0")
+env = partial(registration.env, "MFNet-Grid-v0")

@@ -1,0 +1,278 @@
+"""``MFNet-RideShareNYC-v0``: Manhattan's taxis, real demand.
+
+A fleet drives on Manhattan's 61 taxi zones (134 borders, diameter 13). Riders appear in every zone at the rates
+counted in 2018; an idle driver who meets one earns a fare and carries the rider to the destination, one zone a step; an
+idle driver who does not may stay or drive on empty to an adjacent zone. Where to wait is the whole question.
+
+>>> import mfnet_envs
+>>> model = mfnet_envs.make_model("MFNet-RideShareNYC-v0", hour=18, weekday="thursday")
+
+**States.** Zone x {idle, loaded and bound for d = 1..61}: ``61 * 62`` states, of which the 61 idle ones have a choice
+and the loaded ones are in transit. ``occupied="markov"`` keeps only zone x {idle, loaded}, 122 states: a loaded
+vehicle then moves by the average loaded vehicle's next step, calibrated so that at full service the flow on every
+street and every origin's and destination's total are the same (trip lengths become geometric-like).
+
+**Actions.** 0 stay, j = drive to the j-th neighbouring zone (ascending TLC id); 11 actions, the illegal ones are played
+as stay. Loaded vehicles have only action 0.
+
+**Clock and units.** One step is 5 minutes and one hop. ``population`` agents stand for ``fleet`` vehicles, each for
+``weight = fleet / population`` of them; changing the population keeps the city as it is. Demand per step in zone v is
+``lambda_v = (trips per hour) * 5/60 / weight``, in agents. Rewards are per agent; *full scale* means times the fleet.
+
+**Kernel.** n_v idle agents meet D_v ~ Poisson(lambda_v) riders. Under ``matching="physical"`` exactly min(n_v, D_v) of
+them, drawn uniformly, are served; under ``"independent"``, the paper's form, each is served with probability
+``q_v = phi(n_v) / n_v``, phi(n) = E min(n, D_v). Served agents draw a destination from the origin's row of the table
+and make the first hop at once, along fixed shortest paths (ties: the lowest zone id); a trip of k hops takes max(1, k)
+steps, at its end the agent is idle at the destination. The others do as they chose. Only the own zone's idle crowd
+matters: ``kernel_reads = "own"``, groups are idle and loaded.
+
+**Reward (1)**, the expected one under both matchings: ``r = fare * q_v - move_cost * (1 - q_v) * 1{a moves}`` for idle
+agents, 0 for loaded ones.
+
+**Start.** Everybody idle, uniform over zones. **Evaluation.** 400 steps, of which the first 200 are warm-up; the
+headline is the reward per step at full scale after warm-up, beside the discounted return per agent (gamma .97).
+
+**Bound.** ``bound()`` is the stationary linear programme of :mod:`mfnet_envs.scenarios._stationary_lp`, with a tangent
+of phi at every integer: no policy, centralised and history-dependent ones included, has a larger long-run average.
+``bound(fluid=True)`` drops the tangents (m <= min(n, lambda)); it holds too, and is looser.
+
+**Heuristics.** ``stay``; ``random`` (uniform over the zone and its neighbours); ``greedy`` (the busiest of these);
+``proportional`` (odds lambda over these); ``lp`` (shares of the programme's flows); ``threshold_lp`` (leaves with
+probability max(0, 1 - .7 lambda_v / n_v), then as ``lp``); ``hybrid_lp`` (.3 for .7, and .03 added to every legal slot
+of ``lp``: both numbers were searched on this very simulator at N = 800, Thursday 18 h). The last three need the model
+and a solver.
+
+**Parameters** of :func:`build`, with defaults: ``population=800``, ``fleet=8000``, ``hour=18`` (0..23),
+``weekday="thursday"`` (or 0 = Monday .. 4 = Friday), ``occupied="destination" | "markov"``,
+``matching="physical" | "independent"``, ``fare=1.0``, ``move_cost=0.1``, ``gamma=0.97``.
+
+**Data.** Derived from ``pyhailing`` 0.0.9 (Apache-2.0), whose counts come from the TLC trip records (NYC Open Data):
+110,932,862 trips, all business days of 2018, within Manhattan. An hour's mean divides the year's sum by 50, the number
+of business days assumed for each weekday. Licence, notice and modifications: ``mfnet_envs/data/nyc_manhattan_2018``;
+``scripts/build_nyc_table.py`` rebuilds the table.
+
+**Versions.** v0: first release.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, Literal
+
+import array_api_compat
+import numpy as np
+from numpy.typing import NDArray
+
+from mfnet_envs import registration
+from mfnet_envs.bounds import Certificate
+from mfnet_envs.data import manhattan
+from mfnet_envs.matching import ExpectedMin, served_share
+from mfnet_envs.model import LocalModel, Quota, checked_population
+from mfnet_envs.network import StateNetwork
+from mfnet_envs.scenarios import _stationary_lp as stationary_lp
+from mfnet_envs.scenarios._trips import calibrated_trips, exact_trips
+
+if TYPE_CHECKING:
+    from mfnet_envs.policy import Policy
+
+Floats = NDArray[np.float64]
+Occupied = Literal["destination", "markov"]
+Matching = Literal["physical", "independent"]
+
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
+STEP_HOURS = 5 / 60
+IDLE, LOADED = 0, 1  # groups
+PICK_UP = 0  # index of the branch of the served
+
+
+class RideShareNYC(LocalModel):
+    """The model; parameters as in the module's docstring.
+
+    Attributes:
+        fleet: vehicles; also ``full_scale``, what turns a mean reward per agent into the fleet's.
+        weight: vehicles per agent.
+        rate: ``(V,)`` lambda, demand per step in agents; ``rate * weight`` is the demand at full scale.
+        trips: routes and durations, see :class:`mfnet_envs.scenarios._trips.Trips`.
+
+    Raises:
+        ValueError: an argument out of its range, with the range.
+    """
+
+    def __init__(
+        self,
+        population: int = 800,
+        fleet: float = 8000,
+        hour: int = 18,
+        weekday: str | int = "thursday",
+        occupied: Occupied = "destination",
+        matching: Matching = "physical",
+        fare: float = 1.0,
+        move_cost: float = 0.1,
+        gamma: float = 0.97,
+    ) -> None:
+        _check_positive(fleet=fleet, fare=fare)
+        _check_choice("occupied", occupied, ("destination", "markov"))
+        _check_choice("matching", matching, ("physical", "independent"))
+        if not 0 <= move_cost < float("inf"):
+            raise ValueError(f"move_cost must be a non-negative number, not {move_cost!r}")
+        self.fleet = self.full_scale = float(fleet)
+        self.weight = self.fleet / checked_population(population)
+        self.fare, self.move_cost = float(fare), float(move_cost)
+        zones = StateNetwork(manhattan().graph())
+        demand = manhattan().trips_per_hour(_weekday(weekday), _hour(hour)) * STEP_HOURS / self.weight
+        self.rate: Floats = demand.sum(1)
+        self.trips = (exact_trips if occupied == "destination" else calibrated_trips)(zones, demand)
+        self._phi: ExpectedMin | None = ExpectedMin(self.rate)
+        layers = self.trips.layers
+        rate = _on_idle(self.rate, layers)
+        legal = _on_idle(zones.neighbors >= 0, layers)
+        legal[:, 0] = True
+        super().__init__(
+            network=StateNetwork(zones.graph, layers),
+            population=population,
+            num_actions=legal.shape[1],
+            branches=(self.trips.pick_up, self.trips.drive),
+            reward_range=(-self.move_cost, self.fare),
+            legal=legal,
+            initial=_on_idle(np.full(zones.num_nodes, 1 / zones.num_nodes), layers),
+            groups=np.minimum(np.arange(layers), LOADED),
+            quota=Quota(PICK_UP, rate) if matching == "physical" else None,
+            gamma=gamma,
+            evaluation=(400, 200),
+            kernel_reads="own",
+            reference_counts=rate,
+            transit=self.trips.transit,
+        )
+
+    def reward(self, mu_hood: Any) -> Any:
+        """(1): fare * q - move_cost * (1 - q) * 1{move} for the idle, 0 for the loaded; ``(B, R, A)``."""
+        xp = array_api_compat.array_namespace(mu_hood)
+        q = self._served_share(mu_hood)[..., None]
+        empty = xp.asarray(self._moves, dtype=q.dtype, device=array_api_compat.device(q))
+        earned = self.fare * q - self.move_cost * (1 - q) * empty
+        return earned if self.transit.any() else _interleaved(earned, 0 * earned)
+
+    def branch_weights(self, mu_hood: Any) -> Any:
+        """(2): the served pick up, the rest drive, the loaded always drive; ``(B, R, 1, 2)``."""
+        xp = array_api_compat.array_namespace(mu_hood)
+        q = self._served_share(mu_hood)
+        idle = xp.stack([q, 1 - q], axis=-1)
+        weights = idle if self.transit.any() else _interleaved(idle, xp.stack([0 * q, 1 + 0 * q], axis=-1))
+        return weights[:, :, None]
+
+    def branch_rewards(self) -> Floats:
+        """The fare for a pick-up, the cost of driving on empty; nothing for the loaded, ``(R, A, 2)``."""
+        idle = np.stack([np.full_like(self._moves, self.fare), -self.move_cost * self._moves], 2)
+        return idle if self.transit.any() else np.stack([idle, 0 * idle], 1).reshape(-1, *idle.shape[1:])
+
+    def fluid(self) -> RideShareNYC:
+        """The same city with a continuum of vehicles: min(n, lambda) are served."""
+        limit = copy.copy(self)
+        limit._phi, limit.quota = None, None
+        return limit
+
+    def bound(self, fluid: bool = False) -> Certificate:
+        """The stationary programme's value at full scale; ``fluid=True`` for every population at once."""
+        return Certificate(
+            value=self._flows(fluid).value * self.weight,
+            criterion="average",
+            unit="reward per step at full scale",
+            kind="lp",
+            horizon=None,
+            gap=1e-7,
+            assumption="every policy, centralised ones included, on the long-run average; "
+            + ("any population" if fluid else f"population {self.population}"),
+        )
+
+    def heuristics(self) -> dict[str, Policy]:
+        """Simplest first; the last three solve the programme."""
+        from mfnet_envs.policy import TablePolicy, one_hot, uniform, weighted
+        from mfnet_envs.scenarios._threshold import ThresholdPolicy
+
+        near = np.where(self.network.neighbors < 0, -1.0, self.rate[self.network.neighbors])
+        lp = self._flows(False).policy()
+        return {
+            "stay": one_hot(self, np.zeros(len(near), int)),
+            "random": uniform(self),
+            "greedy": one_hot(self, near.argmax(1)),
+            "proportional": weighted(self, near),
+            "lp": TablePolicy(self, lp),
+            "threshold_lp": ThresholdPolicy(self, lp, keep=0.7),
+            "hybrid_lp": ThresholdPolicy(self, lp, keep=0.3, floor=0.03),
+        }
+
+    @cached_property
+    def _moves(self) -> Floats:
+        """``(V, A)``: 1 where an action drives to another zone."""
+        moves = (self.network.neighbors >= 0).astype(float)
+        moves[:, 0] = 0
+        return moves
+
+    def _served_share(self, mu_hood: Any) -> Any:
+        """q = phi(n) / n at the zone's own idle crowd; ``(B, V)``."""
+        return served_share(self._phi, self.population * mu_hood[:, :, 0, IDLE], self.rate)
+
+    def _flows(self, fluid: bool) -> stationary_lp.Flows:
+        fleet = stationary_lp.Fleet(
+            population=self.population,
+            rate=self.rate,
+            destination=self.trips.destination,
+            duration=self.trips.duration,
+            neighbors=self.network.neighbors,
+            fare=self.fare,
+            move_cost=self.move_cost,
+        )
+        return stationary_lp.solve(fleet, None if fluid else self._phi)
+
+
+build = RideShareNYC
+
+
+def _interleaved(idle: Any, loaded: Any) -> Any:
+    """Rows of the two layers ``(B, V, X)`` in the order of the states: ``(B, 2V, X)``."""
+    xp = array_api_compat.array_namespace(idle)
+    return xp.reshape(xp.stack([idle, loaded], axis=2), (idle.shape[0], -1, idle.shape[2]))
+
+
+def _on_idle(per_zone: NDArray[Any], layers: int) -> NDArray[Any]:
+    """``(V, ...)`` values as ``(S, ...)``: on the idle layer, 0 on the others."""
+    table = np.zeros((len(per_zone), layers, *per_zone.shape[1:]), per_zone.dtype)
+    table[:, 0] = per_zone
+    return table.reshape(-1, *per_zone.shape[1:])
+
+
+def _weekday(weekday: str | int) -> int:
+    """0 = Monday .. 4 = Friday."""
+    if isinstance(weekday, str) and weekday.lower() in WEEKDAYS:
+        return WEEKDAYS.index(weekday.lower())
+    if isinstance(weekday, int | np.integer) and not isinstance(weekday, bool) and 0 <= weekday < len(WEEKDAYS):
+        return int(weekday)
+    near = difflib.get_close_matches(str(weekday).lower(), WEEKDAYS, 1)
+    meant = f"; did you mean {near[0]!r}?" if near else ""
+    raise ValueError(f"weekday must be 'monday' .. 'friday' or 0 .. 4, the days of the data, not {weekday!r}{meant}")
+
+
+def _hour(hour: int) -> int:
+    if isinstance(hour, int | np.integer) and not isinstance(hour, bool) and 0 <= hour < 24:
+        return int(hour)
+    raise ValueError(f"hour must be an integer 0 .. 23 (18 is the hour from 18:00 to 19:00), not {hour!r}")
+
+
+def _check_positive(**numbers: float) -> None:
+    for name, number in numbers.items():
+        if not 0 < number < float("inf"):
+            raise ValueError(f"{name} must be a positive number, not {number!r}")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        near = difflib.get_close_matches(str(value), choices, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}{meant}")
+
+
+# PettingZoo's module form; options as in `build` and the views
+parallel_env = partial(registration.parallel_env, "MFNet-RideShareNYC-v0")
+env = partial(registration.env, "MFNet-RideShareNYC-v0")

@@ -1,0 +1,106 @@
+"""What a decision maker in a state sees: (which state), the share of agents in it, (the crowd within k hops)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfnet_envs.model import LocalModel
+from mfnet_envs.network import Ints
+from mfnet_envs.render import node_positions
+
+Encoding = Literal["onehot", "coordinates", "index", "none"]
+Single = NDArray[np.float32]
+ONEHOT_LIMIT = 256  # beyond this many states one-hot codes give way to coordinates
+
+
+class Observer:
+    """Builds flat observations in [0, 1].
+
+    Args:
+        observe: "own": the paper's (3), the share mu(s) alone; "hood" or a number of hops k: also, for each node within
+            k hops (nearest first), the share of the population in each of the model's groups, then one flag per slot
+            that tells nodes from padding. Hood means k = 1.
+        encoding: what stands in front: "onehot" (S numbers), "coordinates" (position of the node scaled to [0, 1], and
+            the layer if there are several), "index" (s / (S - 1)) or "none". None: "onehot" up to 256 states, else
+            "coordinates".
+    """
+
+    def __init__(self, model: LocalModel, observe: str | int, encoding: Encoding | None) -> None:
+        self.model = model
+        self.hops = _hops(observe)
+        self.code = _codes(model, encoding)
+        if self.hops:
+            self._index, mask = model.network.hops(self.hops)
+            self._mask = mask.astype(np.float32)
+            self._membership = np.eye(model.num_groups, dtype=np.int64)[model.groups]
+
+    @property
+    def size(self) -> int:
+        """Length of an observation."""
+        hood = self._mask.shape[1] * (self.model.num_groups + 1) if self.hops else 0
+        return int(self.code.shape[1] + 1 + hood)
+
+    def __call__(self, counts: Ints, states: Ints) -> Single:
+        """Observations ``(K, size)`` of decision makers in ``states (K,)``, given ``counts (S,)``: a fresh array."""
+        if len(states) <= len(counts):
+            return self._rows(counts, states)
+        return self._rows(counts, np.arange(len(counts))).take(states, 0)
+
+    def _rows(self, counts: Ints, states: Ints) -> Single:
+        own = self.code.shape[1]
+        seen = np.empty((len(states), self.size), np.float32)
+        seen[:, :own] = self.code[states]
+        seen[:, own] = self.shares(counts)[states]
+        if self.hops:
+            node = self.model.network.node_of[states]
+            crowd = self.shares(counts.reshape(self.model.network.num_nodes, -1) @ self._membership)
+            mask = self._mask[node]
+            width = mask.shape[1] * crowd.shape[1]
+            seen[:, own + 1 : own + 1 + width] = (crowd[self._index[node]] * mask[..., None]).reshape(len(states), -1)
+            seen[:, own + 1 + width :] = mask
+        return seen
+
+    def shares(self, counts: Ints) -> Single:
+        """mu = counts / N in float32: never above 1, since the counts are integers that sum to N."""
+        mu: Single = (counts / self.model.population).astype(np.float32)
+        return mu
+
+
+def _hops(observe: str | int) -> int:
+    named = {"own": 0, "hood": 1}
+    if isinstance(observe, str) and observe in named:
+        return named[observe]
+    if isinstance(observe, int | np.integer) and not isinstance(observe, bool) and observe >= 0:
+        return int(observe)
+    raise ValueError(f"observe must be 'own', 'hood' or a number of hops 0, 1, 2, ..., not {observe!r}")
+
+
+def _codes(model: LocalModel, encoding: Any) -> Single:
+    """``(S, E)``: the code of every state."""
+    network, s = model.network, model.network.num_states
+    if encoding is None:
+        encoding = "onehot" if s <= ONEHOT_LIMIT else "coordinates"
+    if encoding == "onehot":
+        return np.eye(s, dtype=np.float32)
+    if encoding == "index":
+        return (np.arange(s)[:, None] / max(s - 1, 1)).astype(np.float32)
+    if encoding == "none":
+        return np.zeros((s, 0), np.float32)
+    if encoding == "coordinates":
+        layer = (np.arange(s) % network.layers)[:, None] / max(network.layers - 1, 1)
+        return np.concatenate([_scaled_positions(model)[network.node_of], layer[:, : network.layers > 1]], 1)
+    raise ValueError(f"state_encoding must be 'onehot', 'coordinates', 'index' or 'none', not {encoding!r}")
+
+
+def _scaled_positions(model: LocalModel) -> Single:
+    """``(V, 1 or 2)`` in [0, 1]: where the nodes lie, or their order when the graph does not say."""
+    position = node_positions(model)
+    if position is None:
+        position = np.arange(model.network.num_nodes, dtype=float)[:, None]
+    low = position.min(0)
+    extent = max(float((position.max(0) - low).max()), 1e-12)
+    scaled: Single = ((position - low) / extent).clip(0, 1).astype(np.float32)
+    return scaled

@@ -1,0 +1,200 @@
+"""What the two PettingZoo views share: ids, spaces, the clock, and packing arrays into dicts."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from operator import index, itemgetter
+from typing import Any, ClassVar
+
+import gymnasium as gym
+import networkx as nx
+import numpy as np
+from gymnasium.utils import seeding
+from numpy.typing import NDArray
+from pettingzoo import ParallelEnv  # type: ignore[import-untyped]
+
+from mfnet_envs import render
+from mfnet_envs.model import Floats, LocalModel
+from mfnet_envs.network import Ints
+from mfnet_envs.views._joint import horizon_of, need_reset
+from mfnet_envs.views._observe import Observer, Single
+
+Step = tuple[Single, Floats, bool, bool, dict[str, NDArray[Any]]]
+
+
+class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
+    """Base of the team and the agent view: everybody acts, everybody is truncated together at ``max_cycles``.
+
+    Two pairs of doors lead to the same step: ``reset`` / ``step`` speak dicts, ``reset_array`` / ``step_array`` speak
+    arrays whose row i belongs to ``possible_agents[i]``. Every call returns fresh arrays and dicts.
+
+    Attributes:
+        model: the :class:`~mfnet_envs.model.LocalModel` underneath.
+        counts: ``(S,)`` agents in each state now.
+        possible_agents, agents, observation_spaces, action_spaces, state_space, metadata, render_mode, max_cycles: as
+            in PettingZoo.
+        group_map: all agents in one group, named by their prefix.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {
+        "name": "mfnet_v0",
+        "render_modes": ["human", "rgb_array", "ansi"],
+        "render_fps": 4,
+        "is_parallelizable": True,
+    }
+
+    def __init__(
+        self,
+        model: LocalModel,
+        prefix: str,
+        observer: Observer,
+        action_spaces: Sequence[gym.Space[Any]],
+        max_cycles: int | None,
+        render_mode: str | None,
+        name: str,
+    ) -> None:
+        render.check_mode(render_mode, self.metadata["render_modes"])
+        self.model, self.observer = model, observer
+        self.max_cycles = horizon_of(model, max_cycles, "max_cycles")
+        self.render_mode = render_mode
+        self.metadata = {**self.metadata, "name": name}  # type: ignore[misc]
+        self.possible_agents = [f"{prefix}_{i}" for i in range(len(action_spaces))]
+        self.agents: list[str] = []
+        self.group_map = {prefix: list(self.possible_agents)}
+        seen = gym.spaces.Box(0.0, 1.0, (observer.size,), np.float32)
+        self.observation_spaces = dict.fromkeys(self.possible_agents, seen)
+        self.action_spaces = dict(zip(self.possible_agents, action_spaces, strict=True))
+        self.state_space = gym.spaces.Box(0.0, 1.0, (model.network.num_states,), np.float32)
+        self.counts: Ints = np.zeros(model.network.num_states, np.int64)
+        self._in_order = itemgetter(*self.possible_agents)
+        self._rng, _ = seeding.np_random()
+        self._clock = -1  # steps since reset; -1 before the first reset
+        self._before: Ints | None = None  # counts before the last step
+        self._mean = 0.0  # mean reward of an agent in the last step
+
+    # -- arrays ---------------------------------------------------------------------------------------------------
+
+    def reset_array(self, seed: int | None = None) -> tuple[Single, dict[str, NDArray[Any]]]:
+        """Start an episode: ``(observations (K, size), infos)``. Without a seed the random stream goes on."""
+        if seed is not None:
+            self._rng, _ = seeding.np_random(index(seed))
+        self._start(self._rng)
+        self._clock, self.agents = 0, list(self.possible_agents)
+        self._before = None
+        return self._observe(), self._info(np.zeros(len(self.agents)))
+
+    def step_array(self, actions: Any) -> Step:
+        """One step: ``(observations (K, size), rewards (K,), terminated, truncated, infos of (K, ...) arrays)``.
+
+        ``terminated`` is always False; ``truncated`` is True for everybody at the horizon.
+
+        Raises:
+            gymnasium.error.ResetNeeded: before the first reset and after the end of an episode.
+            ValueError: actions of the wrong shape, NaN or out of range.
+        """
+        if not self.agents:
+            raise need_reset(self._clock >= 0)
+        before = self.counts
+        rewards, served, self._mean = self._play(actions, self._rng)
+        self._before, self._clock = before, self._clock + 1
+        truncated = self._clock >= self.max_cycles
+        if truncated:
+            self.agents = []
+        return self._observe(), rewards, False, truncated, self._info(served)
+
+    @abstractmethod
+    def _start(self, rng: np.random.Generator) -> None:
+        """Draw the first situation."""
+
+    @abstractmethod
+    def _play(self, actions: Any, rng: np.random.Generator) -> tuple[Floats, Floats, float]:
+        """Check and play: rewards (K,), served (K,), mean reward of an agent."""
+
+    @abstractmethod
+    def _chosen(self) -> Ints:
+        """Agents that chose each action in the last step, (S, A) or (T, A)."""
+
+    @abstractmethod
+    def _observe(self) -> Single:
+        """Observations (K, size): a fresh array."""
+
+    @abstractmethod
+    def _masks(self) -> NDArray[np.int8]:
+        """Legal actions (K, A): a fresh array."""
+
+    def _info(self, served: Floats) -> dict[str, NDArray[Any]]:
+        return {"action_mask": self._masks(), "served": served}
+
+    # -- dicts ----------------------------------------------------------------------------------------------------
+
+    def reset(
+        self, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Single], dict[str, dict[str, Any]]]:
+        observations, info = self.reset_array(seed)
+        return dict(zip(self.possible_agents, observations, strict=True)), self._info_dicts(info)
+
+    def step(
+        self, actions: Mapping[str, Any]
+    ) -> tuple[dict[str, Single], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
+        if not self.agents:
+            raise need_reset(self._clock >= 0)
+        observations, rewards, terminated, truncated, info = self.step_array(self._packed(actions))
+        ids = self.possible_agents
+        return (
+            dict(zip(ids, observations, strict=True)),
+            dict(zip(ids, rewards.tolist(), strict=True)),
+            dict.fromkeys(ids, terminated),
+            dict.fromkeys(ids, truncated),
+            self._info_dicts(info),
+        )
+
+    def _info_dicts(self, info: dict[str, NDArray[Any]]) -> dict[str, dict[str, Any]]:
+        rows = zip(self.possible_agents, info["action_mask"], info["served"].tolist(), strict=True)
+        return {agent: {"action_mask": mask, "served": served} for agent, mask, served in rows}
+
+    def _packed(self, actions: Mapping[str, Any]) -> Sequence[Any]:
+        """The actions in the order of ``possible_agents``."""
+        ids = self.possible_agents
+        try:
+            rows = self._in_order(actions)
+        except KeyError as missing:
+            raise ValueError(
+                f"there is no action for {missing.args[0]}; pass one for each of {ids[0]} .. {ids[-1]}"
+            ) from None
+        if len(actions) != len(ids):
+            stranger = next(iter(actions.keys() - set(ids)))
+            raise ValueError(f"there is an action for {stranger!r}, which is none of {ids[0]} .. {ids[-1]}")
+        return (rows,) if len(ids) == 1 else rows
+
+    # -- the rest of the contract ---------------------------------------------------------------------------------
+
+    def observation_space(self, agent: str) -> gym.Space[Any]:
+        return self.observation_spaces[agent]
+
+    def action_space(self, agent: str) -> gym.Space[Any]:
+        return self.action_spaces[agent]
+
+    def state(self) -> Single:
+        """mu ``(S,)``, the distribution of the agents over all states."""
+        return self.observer.shares(self.counts)
+
+    def render(self, *_: Any) -> Any:
+        """The picture of the last step in ``render_mode``; "human" prints the text. Arguments are ignored."""
+        scene = render.Scene(self.counts)
+        if self._before is not None:
+            scene = render.Scene(self.counts, self._before, self._chosen(), self._clock, self._mean)
+        return render.show(self.render_mode, self.model, scene, self.metadata["name"])
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    @property
+    def graph(self) -> nx.Graph[Any]:
+        """The undirected graph underneath."""
+        return self.model.network.graph
+
+    @property
+    def edge_index(self) -> Ints:
+        """``(2, 2 E)``: origin and target of every edge, both directions, as indices of nodes."""
+        return render.edge_index(self.model.network)

@@ -1,0 +1,36 @@
+"""Run by `make wheel` in an environment that holds the wheel and its base dependencies, and nothing else.
+
+Not a pytest file: pytest is one of the things that are not there.
+"""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Import the installed package and let every id answer `mfnet env show` and `mfnet env check`."""
+    import mfnet_envs
+
+    home = Path(mfnet_envs.__file__).parent
+    assert "site-packages" in home.parts, f"imported from {home}, not from the installed wheel"
+    for lazy in ("torch", "scipy"):
+        assert lazy not in sys.modules, f"import mfnet_envs loads {lazy}"
+    for absent in ("torch", "pytest", "matplotlib", "PIL"):
+        assert importlib.util.find_spec(absent) is None, f"{absent} came along with the base dependencies"
+    for package in ("mfnet_envs", "mfnet_agents"):
+        assert (home.parent / package / "py.typed").exists(), f"{package} is installed without its py.typed"
+
+    mfnet = Path(sys.executable).with_name("mfnet")
+    listing = subprocess.run([mfnet, "env", "list"], check=True, capture_output=True, text=True).stdout
+    ids = sorted(word for word in listing.split() if word.startswith("MFNet-"))
+    assert ids, f"`mfnet env list` names no environment:\n{listing}"
+    for env_id in ids:
+        for verb in ("show", "check"):
+            subprocess.run([mfnet, "env", verb, env_id], check=True, stdout=subprocess.DEVNULL)
+    print(f"the wheel works on its own: mfnet {mfnet_envs.__version__}, {', '.join(ids)}, no torch")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""The state network against networkx, and what it refuses."""
+
+import pickle
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mfnet_envs.network import StateNetwork
+
+
+@st.composite
+def connected_graphs(draw: st.DrawFn) -> nx.Graph:
+    """A random tree with some extra edges, labelled by strings in random order."""
+    n = draw(st.integers(1, 14))
+    parents = [draw(st.integers(0, v - 1)) for v in range(1, n)]
+    pairs = st.tuples(st.integers(0, n - 1), st.integers(0, n - 1))
+    edges = [*((v + 1, parent) for v, parent in enumerate(parents)), *draw(st.lists(pairs, max_size=8))]
+    order = draw(st.permutations(range(n)))
+    graph = nx.MultiGraph()
+    graph.add_nodes_from(f"v{v}" for v in order)
+    graph.add_edges_from((f"v{v}", f"v{w}") for v, w in edges)
+    return graph
+
+
+@given(connected_graphs(), st.integers(0, 5))
+def test_tables_are_those_of_networkx(graph: nx.Graph, k: int) -> None:
+    network = StateNetwork(graph, layers=2)
+    length = dict(nx.all_pairs_shortest_path_length(nx.Graph(graph)))
+    place = {label: v for v, label in enumerate(network.nodes)}
+    assert list(place) == list(graph.nodes)
+    assert network.diameter == nx.diameter(nx.Graph(graph))
+    index, mask = network.hops(k)
+    for label, v in place.items():
+        row = network.neighbors[v]
+        assert row[0] == v
+        assert list(row[row >= 0][1:]) == sorted(place[w] for w in graph.neighbors(label) if w != label)
+        assert list(network.distance(v)) == [length[label][w] for w in network.nodes]
+        near = index[v][mask[v]]
+        assert near[0] == v
+        assert sorted(near) == [w for w in range(len(place)) if length[label][network.nodes[w]] <= k]
+        distances = network.distance(v)[near]
+        assert (np.diff(distances) >= 0).all()
+    assert (index[~mask] == 0).all()
+    np.testing.assert_array_equal(network.ball(k), [[length[a][b] <= k for b in network.nodes] for a in network.nodes])
+
+
+def test_sizes_and_numbering_of_states() -> None:
+    network = StateNetwork.grid(2, 3, layers=4)
+    assert (network.num_nodes, network.num_states, network.diameter) == (6, 24, 3)
+    assert network.node_of.tolist() == [s // 4 for s in range(24)]
+    assert network.nodes[4] == (1, 1)
+
+
+@pytest.mark.parametrize(("network", "diameter"), [(StateNetwork.ring(7), 3), (StateNetwork.line(7), 6)])
+def test_named_graphs(network: StateNetwork, diameter: int) -> None:
+    assert (network.num_nodes, network.diameter) == (7, diameter)
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_the_smallest_rings_are_graphs_without_parallel_edges(n: int) -> None:
+    assert StateNetwork.ring(n).neighbors.tolist() == StateNetwork.line(n).neighbors.tolist()
+
+
+def test_large_graphs() -> None:
+    """10^5 nodes: tables in seconds, distances on demand."""
+    network = StateNetwork.line(100_000)
+    assert network.distance(0)[-1] == 99_999
+    assert network.hops(1)[0].shape == (100_000, 3)
+
+
+def test_pickling_keeps_the_network() -> None:
+    network = StateNetwork.grid(3, 3, layers=2)
+    again = pickle.loads(pickle.dumps(network))
+    np.testing.assert_array_equal(again.neighbors, network.neighbors)
+    assert (again.nodes, again.layers) == (network.nodes, network.layers)
+
+
+def test_tables_cannot_be_changed() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        StateNetwork.line(3).neighbors[0, 0] = 1
+
+
+@pytest.mark.parametrize(
+    ("graph", "sentence"),
+    [
+        (nx.DiGraph([(0, 1)]), "directed; pass graph.to_undirected"),
+        (nx.Graph(), "empty; it needs at least one node"),
+        (nx.Graph([(0, 1), (2, 3)]), "falls into 2 parts"),
+    ],
+)
+def test_graphs_it_refuses(graph: nx.Graph, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        StateNetwork(graph)
+
+
+@pytest.mark.parametrize("graph", [None, [(0, 1)], "grid"])
+def test_what_is_no_graph(graph: Any) -> None:
+    with pytest.raises(TypeError, match=r"takes a networkx\.Graph"):
+        StateNetwork(graph)
+
+
+@pytest.mark.parametrize("layers", [0, -1, 1.5, "2", None, True])
+def test_layers_must_be_a_positive_integer(layers: Any) -> None:
+    with pytest.raises(ValueError, match="layers must be a positive integer"):
+        StateNetwork(nx.path_graph(3), layers)
+
+
+@pytest.mark.parametrize("hops", [-1, 0.5, "1", None])
+def test_hops_must_be_a_non_negative_integer(hops: Any) -> None:
+    with pytest.raises(ValueError, match="hops must be a non-negative integer"):
+        StateNetwork.line(3).hops(hops)
+
+
+SIZES = (lambda: StateNetwork.grid(0, 3), lambda: StateNetwork.line(-1), lambda: StateNetwork.ring(2.5))
+
+
+@pytest.mark.parametrize("build", SIZES)
+def test_named_graphs_need_positive_sizes(build: Any) -> None:
+    with pytest.raises(ValueError, match="must be a positive integer"):
+        build()

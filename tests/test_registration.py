@@ -1,0 +1,171 @@
+"""Ids, registries and options."""
+
+import subprocess
+import sys
+import types
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pettingzoo
+import pytest
+import toys
+
+import mfnet_envs
+from mfnet_envs import registration
+from mfnet_envs.registration import scenarios
+
+IDS = sorted(scenarios())
+
+
+def test_the_two_scenarios_are_there() -> None:
+    assert {"MFNet-Grid-v0", "MFNet-RideShareNYC-v0"} <= set(IDS)
+    assert set(IDS) <= set(gym.registry)
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_the_time_limit_is_the_scenarios_evaluation(env_id: str) -> None:
+    """The registry must know it without building the model, so it is written twice: here they are compared."""
+    assert gym.spec(env_id).max_episode_steps == mfnet_envs.make_model(env_id).evaluation[0]
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_importing_the_package_is_enough(env_id: str) -> None:
+    code = f"import gymnasium as gym; print(gym.make('mfnet_envs:{env_id}').reset(seed=0)[0].sum().round(4))"
+    assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "1.0\n"
+
+
+@pytest.mark.parametrize("view", ["teams", "agents"])
+@pytest.mark.parametrize("env_id", IDS)
+def test_pettingzoos_registry(env_id: str, view: str) -> None:
+    """In PettingZoo before 1.27 there is no registry, and our own doors are the only ones."""
+    if not hasattr(pettingzoo, "register"):
+        assert mfnet_envs.env(env_id, view, population=3).possible_agents
+        return
+    name = scenarios()[env_id].pettingzoo_id(view)
+    parallel = pettingzoo.make("parallel", name, population=5, max_cycles=3)
+    ours = mfnet_envs.parallel_env(env_id, view=view, population=5, max_cycles=3)
+    assert parallel.max_cycles == 3
+    for env in (parallel, ours):
+        env.reset(seed=1)
+    np.testing.assert_array_equal(parallel.state(), ours.state())
+    aec = pettingzoo.make("aec", name, population=5)
+    aec.reset(seed=1)
+    np.testing.assert_array_equal(aec.state(), ours.state())
+    assert aec.possible_agents == ours.possible_agents
+
+
+def test_pettingzoo_ids_are_as_promised() -> None:
+    grid, city = scenarios()["MFNet-Grid-v0"], scenarios()["MFNet-RideShareNYC-v0"]
+    assert grid.pettingzoo_id("teams") == "mfnet/grid-teams-v0"
+    assert city.pettingzoo_id("agents") == "mfnet/rideshare-nyc-agents-v0"
+
+
+def test_an_old_pettingzoo_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before 1.27 the module has no ``register``: registering must not mind."""
+    monkeypatch.setattr(registration, "pettingzoo", types.SimpleNamespace())
+    registration._register_with_pettingzoo(scenarios()["MFNet-Grid-v0"])
+
+
+def test_module_form() -> None:
+    module = mfnet_envs.scenarios.grid_v0
+    assert module.parallel_env(view="agents", population=3).possible_agents == ["agent_0", "agent_1", "agent_2"]
+    assert module.env(population=3).possible_agents[0] == "team_0"
+    assert str(mfnet_envs.scenarios.rideshare_nyc_v0.parallel_env(population=3)) == "rideshare_nyc_teams_v0"
+    with pytest.raises(AttributeError, match="no scenario 'grid_v9'; there are grid_v0, rideshare_nyc_v0"):
+        _ = mfnet_envs.scenarios.grid_v9
+
+
+# -- wrong names ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("door", [mfnet_envs.make_model, mfnet_envs.parallel_env, mfnet_envs.env])
+def test_unknown_ids(door: Any) -> None:
+    with pytest.raises(gym.error.NameNotFound, match=r"no environment 'MFNet-Gird-v0'; did you mean 'MFNet-Grid-v0'\?"):
+        door("MFNet-Gird-v0")
+    with pytest.raises(gym.error.NameNotFound, match=r"no environment 'nothing'\. Known: MFNet-Grid-v0, "):
+        door("nothing")
+
+
+def test_unknown_options_of_every_door() -> None:
+    sentence = "MFNet-Grid-v0 has no option 'popluation'; did you mean 'population'?"
+    for door in (
+        mfnet_envs.make_model,
+        mfnet_envs.parallel_env,
+        mfnet_envs.env,
+        gym.make,
+        lambda *a, **k: gym.make_vec(*a, num_envs=2, **k),
+    ):
+        with pytest.raises(TypeError, match=sentence):
+            door("MFNet-Grid-v0", popluation=10)
+
+
+def test_options_of_another_view() -> None:
+    with pytest.raises(TypeError, match=r"no option 'logit_scale'\. Options of the model: .*population.*view: observe"):
+        mfnet_envs.parallel_env("MFNet-Grid-v0", view="agents", logit_scale=3)
+    with pytest.raises(TypeError, match="no option 'max_cycle'; did you mean 'max_cycles'"):
+        mfnet_envs.parallel_env("MFNet-Grid-v0", max_cycle=3)
+    with pytest.raises(TypeError, match="no option 'name'"):
+        mfnet_envs.parallel_env("MFNet-Grid-v0", name="mine")
+    with pytest.raises(TypeError, match="no option 'view'"):
+        mfnet_envs.make_model("MFNet-Grid-v0", view="teams")
+
+
+def test_unknown_views() -> None:
+    with pytest.raises(ValueError, match="view must be 'teams' or 'agents', not 'team'"):
+        mfnet_envs.parallel_env("MFNet-Grid-v0", view="team")
+    with pytest.raises(ValueError, match=r"the central view is gymnasium.make\('MFNet-Grid-v0'\)"):
+        mfnet_envs.env("MFNet-Grid-v0", "central")
+
+
+@pytest.mark.parametrize("population", [0, -3, 2.5, True, "10", None])
+def test_bad_populations(population: Any) -> None:
+    for door in (mfnet_envs.make_model, mfnet_envs.parallel_env, gym.make):
+        with pytest.raises(ValueError, match="population must be a positive integer"):
+            door("MFNet-Grid-v0", population=population)
+
+
+# -- one's own model ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def clean() -> Any:
+    """Forget what a test registers."""
+    yield
+    for env_id in set(scenarios()) - set(IDS):
+        entry = registration._SCENARIOS.pop(env_id)
+        gym.registry.pop(env_id)
+        for view in ("teams", "agents"):
+            for registry in ("parallel_registry", "aec_registry"):
+                getattr(pettingzoo, registry, {}).pop(entry.pettingzoo_id(view), None)
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_users_model_gets_every_view() -> None:
+    mfnet_envs.register("Toy-v3", toys.two_ways)
+    assert gym.spec("Toy-v3").max_episode_steps == toys.two_ways().evaluation[0]
+    assert mfnet_envs.make_model("Toy-v3", population=9).population == 9
+    for view in ("teams", "agents"):
+        env = mfnet_envs.parallel_env("Toy-v3", view=view, population=9)
+        env.reset(seed=0)
+        assert env.counts.sum() == 9 and env.metadata["name"] == f"toy_{view}_v3"
+    assert gym.make("Toy-v3", population=9).reset(seed=0)[0].shape == (3,)
+    assert gym.make_vec("Toy-v3", num_envs=4, population=9).reset(seed=0)[0].shape == (4, 3)
+    if hasattr(pettingzoo, "register"):
+        assert pettingzoo.make("parallel", "mfnet/toy-agents-v3", population=2).possible_agents == [
+            "agent_0",
+            "agent_1",
+        ]
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_builder_may_take_any_option() -> None:
+    mfnet_envs.register("Any-v0", lambda **options: toys.general(**options), max_episode_steps=5)
+    env = mfnet_envs.parallel_env("Any-v0", population=7, gamma=0.5, max_cycles=2)
+    assert env.model.gamma == 0.5 and env.model.population == 7 and env.max_cycles == 2
+
+
+@pytest.mark.parametrize("bad", ["Toy", "Toy-v", "Toy v0", ""])
+def test_ids_need_a_version(bad: str) -> None:
+    with pytest.raises(ValueError, match="an id looks like 'Name-v0'"):
+        mfnet_envs.register(bad, toys.general)
