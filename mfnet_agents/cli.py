@@ -56,7 +56,7 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from mfnet_agents.checkpoint import CheckpointError
     from mfnet_agents.runs import RunError
 
-    return Error, CheckpointError, RunError, UsageError
+    return Error, CheckpointError, RunError, UsageError, OSError  # a full disk, a file that may not be written
 
 
 class UsageError(Exception):

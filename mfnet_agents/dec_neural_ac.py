@@ -80,9 +80,9 @@ class DecNeuralAC(Algorithm):
 
     def training_step(self) -> dict[str, Any]:
         """Algorithm 2, one iteration."""
-        if not self.is_warm:
-            self._warm_up()
-        return self._paper_step() if self.settings.mode == "paper" else self._practical_step()
+        burnt = 0 if self.is_warm else self._warm_up()
+        result = self._paper_step() if self.settings.mode == "paper" else self._practical_step()
+        return {**result, "env_steps": result["env_steps"] + burnt}
 
     # -- Algorithms 1 and 2 as printed
 
@@ -282,8 +282,8 @@ class DecNeuralAC(Algorithm):
         done = min(1.0, self.env_steps / self.settings.total_env_steps)
         return 1.0 - (1.0 - float(self.settings.lr_decay)) * done
 
-    def _warm_up(self) -> None:
-        """Burn the chain in; standardise the critics' inputs on what it saw."""
+    def _warm_up(self) -> int:
+        """Burn the chain in; standardise the critics' inputs on what it saw; returns the environment steps taken."""
         cfg = self.settings
         if cfg.burn_in:
             sample, _ = self.sampler.rollout(self.learned, cfg.burn_in, successors_act=cfg.critic_form == "q")
@@ -293,6 +293,7 @@ class DecNeuralAC(Algorithm):
                 self.inputs = self.inputs.standardised(self._features(sample))
                 self.offset = self._rewards(sample).mean(0) * self.reward_scale / (1 - self.gamma)
         self.is_warm = True
+        return cfg.burn_in * self.sampler.worlds
 
     # -- state
 

@@ -27,6 +27,7 @@ from mfnet_agents.yardstick import Yardstick
 ENV = "MFNet-RideShareNYC-v0"
 RADII = (0, 1, 2, 3, 6)  # hops of credit
 STAIRCASE_STEPS = 40_960  # of each short run
+PLAIN = {"potential": "none", "lambda_": 0.9, "actor_lr": 0.3}  # rewards as paid; short runs take larger steps
 LOG = "second_process.log"  # only a demo folder holds one
 
 
@@ -146,7 +147,7 @@ def staircase(out: Path, steps: int, worlds: int) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # a small radius is warned about, and here it is what is shown
     folder, progress = RunFolder(out), Lines()
-    options = {"potential": "none", "total_env_steps": steps}
+    options = PLAIN | {"total_env_steps": steps}
     model = runs.make_config(ENV, options, {}).build_algo().model
     yardstick = Yardstick.of(model, model.bound())
     found: dict[str, Any] = {}

@@ -190,8 +190,9 @@ def _header(numbers: Numbers, model: LocalModel) -> str:
     result, yardstick = numbers.result, numbers.yardstick
     learnt = numbers.policies[LEARNT[0]]
     facts = [(yardstick.text(learnt["value"]), yardstick.unit)]
-    if learnt.get("gap_closed") is not None:
-        facts.append((f"{100 * learnt['gap_closed']:.0f} %", "of the gap between random and the bound"))
+    gap = yardstick.gap_closed(learnt["value"], numbers.policies["random"]["value"])
+    if gap is not None:
+        facts.append((f"{100 * gap:.0f} %", "of the gap between random and the bound"))
     facts.append(
         (
             f"{result['num_env_steps_sampled_lifetime'] / 1000:,.0f}k",

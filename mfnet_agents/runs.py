@@ -248,7 +248,11 @@ def _loop(
     algorithm: Algorithm, budget: int, folder: RunFolder, yardstick: Yardstick, progress: Progress, tensorboard: bool
 ) -> bool:
     """Iterate until the budget is spent or Ctrl-C asks to stop; returns whether it did."""
-    random = yardstick.read(_evaluation(algorithm, uniform(algorithm.model)))[0]
+    config = algorithm.config
+    report = evaluate(
+        algorithm.model, uniform(algorithm.model), worlds=config.evaluation_duration, seed=config.evaluation_seed
+    )
+    random = yardstick.read(report)[0]
     rows = folder.keep_rows(algorithm.iteration)
     column = f"evaluation/{yardstick.key}_mean"
     best = max((yardstick.scale * float(row[column]) for row in rows if row[column]), default=-math.inf)
@@ -292,12 +296,6 @@ def _untrained(algorithm: Algorithm) -> dict[str, Any]:
         "time_total_s": 0.0,
         "evaluation": algorithm.evaluate(),
     }
-
-
-def _evaluation(algorithm: Algorithm, policy: Policy) -> dict[str, float]:
-    """``policy`` as the learner's is evaluated during training."""
-    config = algorithm.config
-    return evaluate(algorithm.model, policy, worlds=config.evaluation_duration, seed=config.evaluation_seed)
 
 
 def flat(result: dict[str, Any]) -> dict[str, Any]:

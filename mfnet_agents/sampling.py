@@ -99,15 +99,15 @@ class Sampler:
         """
         model = self.simulator.model
         teams = model.team_states
+        rows = np.searchsorted(model.active, teams)
         record: dict[str, list[Any]] = {name: [] for name in Rollout.__dataclass_fields__}
         ended: list[Floats] = []
         for _ in range(steps):
-            actions = policy.sample(self.counts, self.clock, self.rng)
-            step = self.simulator.transition(self.counts, actions, self.rng)
+            step = policy.play(self.simulator, self.counts, self.clock, self.rng)
             record["crowd"].append(self.simulator.crowd(self.counts))
             record["next_crowd"].append(self.simulator.crowd(step.next_counts))
             record["sizes"].append(self.counts[:, teams])
-            record["actions"].append(actions)
+            record["actions"].append(step.actions[:, rows])
             if successors_act:
                 record["next_actions"].append(policy.sample(step.next_counts, self.clock + 1, self.rng))
             rewards = step.team_rewards.reshape(self.worlds, model.network.num_nodes, -1).sum(2)

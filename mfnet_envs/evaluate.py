@@ -58,8 +58,8 @@ def returns(model: LocalModel, policy: Policy, *, worlds: int = 256, seed: int =
     counts = simulator.reset(rng, worlds)
     rewards = np.empty((worlds, steps))
     for t in range(steps):
-        counts, team_rewards = simulator.step(counts, policy.sample(counts, t, rng), rng)
-        rewards[:, t] = team_rewards.sum(1)
+        played = policy.play(simulator, counts, t, rng)
+        counts, rewards[:, t] = played.next_counts, played.team_rewards.sum(1)
     return rewards
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_LAW = 40_000_000  # entries of one dense table of laws: 320 MB
 CHUNK = 4_000_000  # entries worked on at once
-SURE = 1e-9  # how far a row of probabilities may be from summing to 1
+SURE = 1e-6  # how far a row of probabilities, perhaps in single precision, may be from summing to 1
 
 
 class _Moves(NamedTuple):
@@ -233,6 +233,7 @@ class ExactGame:
             pi = np.asarray(policy.individual(self.count_vectors, 0), np.float64)
         if not ((pi >= 0).all() and (np.abs(pi.sum(2) - 1) < SURE).all()):
             raise ValueError("a policy's rows must be non-negative and sum to 1")
+        pi = pi / pi.sum(2, keepdims=True)
         legal = np.where(self.model.legal, pi, 0.0)
         legal[:, np.arange(s), self.model.first_legal] += np.where(self.model.legal, 0.0, pi).sum(2)
         return legal

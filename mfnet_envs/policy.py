@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mfnet_envs.model import Floats, LocalModel
 from mfnet_envs.network import Ints
-from mfnet_envs.simulator import Simulator
+from mfnet_envs.simulator import Simulator, Transition
 
 
 class Policy(ABC):
@@ -38,6 +38,12 @@ class Policy(ABC):
         """Action counts ``(B, T, A)`` of the states that have a choice: by default the multinomial (5)."""
         return self.simulator.act(counts, self.teams(counts, t), rng)
 
+    def play(self, simulator: Simulator, counts: Ints, t: int, rng: np.random.Generator) -> Transition:
+        """Act and step: the law of :meth:`sample` followed by ``simulator.transition``."""
+        if type(self).sample is Policy.sample:  # independent agents have a cheaper joint draw
+            return simulator.play(counts, self.teams(counts, t), rng)
+        return simulator.transition(counts, self.sample(counts, t, rng), rng)
+
     @property
     def simulator(self) -> Simulator:
         if getattr(self, "_simulator", None) is None:
@@ -57,7 +63,8 @@ class TablePolicy(Policy):
         shape = (len(model.team_states), model.num_actions)
         if table.shape[-2:] != shape or table.ndim not in (2, 3):
             raise ValueError(f"table must have shape {shape} or (steps, {shape[0]}, {shape[1]}), not {table.shape}")
-        self.table: Floats = np.asarray(table, np.float64).reshape(-1, *shape)
+        steps = np.asarray(table, np.float64)
+        self.table: Floats = steps if steps.ndim == 3 else steps[None]
 
     def teams(self, counts: Ints, t: int) -> Floats:
         table = self.table[min(t, len(self.table) - 1)]

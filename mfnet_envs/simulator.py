@@ -25,12 +25,14 @@ class Transition(NamedTuple):
     Attributes:
         next_counts: ``(B, S)`` ints.
         team_rewards: ``(B, S)``, equation (7) with its factor mu(s).
+        actions: ``(B, R, A)`` what the agents of each active state did.
         served: ``(B, R)`` agents of each active state that took the quota branch (0 without a quota).
         unserved: ``(B, R, A)`` actions of the others.
     """
 
     next_counts: Ints
     team_rewards: Floats
+    actions: Ints
     served: Ints
     unserved: Ints
 
@@ -98,17 +100,35 @@ class Simulator:
             ValueError: wrong shape, NaN or negative probabilities.
         """
         rows = self._rows(pi.shape, "pi")
-        total = pi.sum(-1, keepdims=True, dtype=np.float64)
-        if not (pi.min(initial=0.0) >= 0 and math.isfinite(total.max(initial=0.0))):
-            raise ValueError("pi must be non-negative numbers without NaN")
-        if not total.min(initial=1.0) > 0:
-            raise ValueError("each row of pi needs a positive sum")
-        return self._fold(multinomial(rng, self._of(counts, rows), pi / total), rows)
+        return self._fold(multinomial(rng, self._of(counts, rows), _shares(pi)), rows)
 
     def step(self, counts: Ints, action_counts: Ints, rng: np.random.Generator) -> tuple[Ints, Floats]:
         """One joint transition: ``(next_counts (B, S), team_rewards (B, S))``; see :meth:`transition`."""
         result = self.transition(counts, action_counts, rng)
         return result.next_counts, result.team_rewards
+
+    def play(self, counts: Ints, pi: NDArray[np.floating], rng: np.random.Generator) -> Transition:
+        """:meth:`act` and :meth:`transition` in one, for agents that draw independently: the same law, drawn cheaper.
+
+        Who is served does not depend on the actions, so served and unserved agents draw theirs apart, and no agents
+        need be drawn without replacement.
+        """
+        if self._rate is None:
+            return self.transition(counts, self.act(counts, pi, rng), rng)
+        active = self.model.active
+        rows, shares = self._rows(pi.shape, "pi"), _shares(pi)
+        if len(rows) == counts.shape[1]:
+            shares = shares if len(rows) == len(active) else shares[..., active, :]
+        elif len(rows) < len(active):
+            full = np.zeros((*shares.shape[:-2], len(active), shares.shape[-1]))
+            full[..., np.arange(len(active)), self.model.first_legal[active]] = 1
+            full[..., self._team_rows, :] = shares
+            shares = full
+        present = self._of(counts, active)
+        places = np.minimum(rng.poisson(self._rate, present.shape), present)
+        served = self._fold(multinomial(rng, places, shares), active)
+        unserved = self._fold(multinomial(rng, present - places, shares), active)
+        return self._move(counts, served + unserved, served, unserved, rng)
 
     def transition(self, counts: Ints, action_counts: Ints, rng: np.random.Generator) -> Transition:
         """One joint transition with the flows that made it.
@@ -120,15 +140,18 @@ class Simulator:
         Raises:
             ValueError: actions that do not sum to the counts, or a model that answers with NaN.
         """
-        model = self.model
         actions = self._active_actions(counts, action_counts)
+        return self._move(counts, actions, *self._ration(counts, actions, rng), rng)
+
+    def _move(self, counts: Ints, actions: Ints, served: Ints, unserved: Ints, rng: np.random.Generator) -> Transition:
+        """Pay everybody by ``actions (B, R, A)``, send the served and the others on their way."""
+        model = self.model
         hood = self.mu_hood(counts)
         rewards = np.zeros(counts.shape)
         rewards[:, model.active] = np.einsum("bra,bra->br", self._rewards(hood), actions) / model.population
         _check_finite(rewards)
         following = np.zeros(counts.size, np.int64)
         base = np.arange(len(counts)) * counts.shape[1]
-        served, unserved = self._ration(counts, actions, rng)
         if self.model.quota is not None:
             self._tables[self.model.quota.branch].scatter(following, base, served, rng)
         for table, flow in self._split(hood, unserved, rng):
@@ -136,7 +159,7 @@ class Simulator:
         if self._in_transit.size:
             target = base[:, None] + self._transit_target[self._in_transit]
             np.add.at(following, target.reshape(-1), counts[:, self._in_transit].reshape(-1))
-        return Transition(following.reshape(counts.shape), rewards, _total(served), unserved)
+        return Transition(following.reshape(counts.shape), rewards, actions, _total(served), unserved)
 
     def _active_actions(self, counts: Ints, action_counts: Ints) -> Ints:
         """``(B, R, A)``: the active states' actions; states without a choice take their only one."""
@@ -381,6 +404,17 @@ def _check_finite(rewards: Floats) -> None:
 
 
 ROUNDING = 1e-6  # how far a model's weights, perhaps in single precision, may be from summing to 1
+
+def _shares(pi: NDArray[np.floating]) -> Floats:
+    """``pi`` with rows that sum to 1; ValueError for NaN, negative entries or empty rows."""
+    total = pi.sum(-1, keepdims=True, dtype=np.float64)
+    if not (pi.min(initial=0.0) >= 0 and math.isfinite(total.max(initial=0.0))):
+        raise ValueError("pi must be non-negative numbers without NaN")
+    if not total.min(initial=1.0) > 0:
+        raise ValueError("each row of pi needs a positive sum")
+    shares: Floats = pi / total
+    return shares
+
 
 # Nanoseconds on an ordinary core; only their ratio matters, and only for speed: both draws have the same law.
 BINOMIAL_COST = 45.0

@@ -177,7 +177,9 @@ def test_the_config_rebuilds_the_run(finished: Path) -> None:
     record = json.loads((finished / "config.json").read_text())
     config = runs.RunFolder.open(finished).config()
     assert config.env_config == {"population": 12, "rows": 2, "cols": 2, "horizon": 20}
-    assert config.total_env_steps == 640 and config.credit_hops == runs.preset("MFNet-Grid-v0")["credit_hops"]
+    typed = {"total_env_steps": 640, "evaluation_interval": 4, "evaluation_duration": 8, "num_envs_per_env_runner": 4}
+    expected = {**runs.preset("MFNet-Grid-v0"), **typed, "rollout_fragment_length": 8, "env_config": config.env_config}
+    assert {name: value for name, value in config.to_dict().items() if name in expected} == expected
     bound = mfnet_envs.make_model("MFNet-Grid-v0", **config.env_config).bound()
     assert bound is not None and record["yardstick"]["bound"] == bound.value
     assert record["versions"]["mfnet"] == mfnet_envs.__version__

@@ -53,7 +53,7 @@ def test_the_folder_is_a_run(
     shown: tuple[Path, subprocess.CompletedProcess[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, _ = shown
-    assert checkpoint.read(out / "checkpoints" / "last")[0]["counters"]["env_steps"] == 1024
+    assert checkpoint.read(out / "checkpoints" / "last")[0]["counters"]["iteration"] == 1
     assert cli.main(["evaluate", str(out), "--worlds", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["policies"]
     assert found["learnt, last"]["value"] == json.loads((out / "result.json").read_text())["last"]["value"]

@@ -101,8 +101,12 @@ def test_act_and_step_have_the_exact_law(form: str, way: str) -> None:
     start = len(game.count_vectors) // 2
     counts = np.tile(game.count_vectors[start], (WORLDS, 1))
     pi = table[np.arange(model.network.num_states), game.count_vectors[start]]
+    law = game.transition(table)[start]
     following, _ = simulator.step(counts, simulator.act(counts, pi, rng), rng)
-    assert_follows(game.index(following), game.transition(table)[start])
+    assert_follows(game.index(following), law)
+    played = simulator.play(counts, pi, rng)
+    assert_follows(game.index(played.next_counts), law)
+    np.testing.assert_array_equal(played.actions.sum(2), counts[:, model.active])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -260,6 +264,9 @@ def test_rows_of_all_states_or_of_teams_mean_the_same(form: str) -> None:
         np.testing.assert_array_equal(ours, theirs)
     pi = uniform(model).teams(counts, 0)
     assert simulator.act(counts, pi, np.random.default_rng(1)).shape == short.shape
+    tables = pi, uniform(model).individual(counts)
+    played = [simulator.play(counts, rows, np.random.default_rng(3)) for rows in tables]
+    np.testing.assert_array_equal(played[0].next_counts, played[1].next_counts)
 
 
 def test_illegal_actions_are_played_as_the_first_legal_one() -> None:

@@ -79,10 +79,11 @@ class TeamGame:
         """Play checked ``actions (B, T, A)`` from ``counts (B, S)``."""
         pi = self.policy(actions)
         if self.flow == "sample":
-            flows = self.simulator.act(counts, pi, rng)
+            result = self.simulator.play(counts, pi, rng)
         else:
-            flows = largest_remainder(counts[:, self.model.team_states], pi)
-        result = self.simulator.transition(counts, flows, rng)
+            sizes = counts[:, self.model.team_states]
+            result = self.simulator.transition(counts, largest_remainder(sizes, pi), rng)
+        flows = result.actions[:, np.searchsorted(self.model.active, self.model.team_states)]
         served = np.zeros_like(counts)
         served[:, self.model.active] = result.served
         return Played(result.next_counts, flows, result.team_rewards, served)

@@ -1,0 +1,326 @@
+"""The builder: options, their words when they are wrong, what "auto" stands for, and RLlib's verbs and keys."""
+
+import dataclasses
+import json
+from typing import Any
+
+import pytest
+import toys
+
+from mfnet_agents.config import EVENTS, MODES, AlgorithmConfig, DecNeuralACConfig
+from mfnet_agents.dec_neural_ac import DecNeuralAC
+
+SMALL = {"graph": [[0, 1], [1, 2]], "demand": [0.02, 0.02, 1.0], "population": 4}
+
+
+def config(**training: Any) -> DecNeuralACConfig:
+    chosen = DecNeuralACConfig().environment("MFNet-Grid-v0", env_config=SMALL).training(**training)
+    return chosen.env_runners(num_envs_per_env_runner=4, rollout_fragment_length=8).evaluation(evaluation_duration=4)
+
+
+# -- names
+
+
+@pytest.mark.parametrize(
+    ("group", "wrong", "meant"),
+    [
+        ("training", "credit_hop", "credit_hops"),
+        ("training", "lamda", "lambda_"),
+        ("env_runners", "num_env_per_env_runner", "num_envs_per_env_runner"),
+        ("evaluation", "evaluation_intervall", "evaluation_interval"),
+        ("debugging", "sed", "seed"),
+        ("callbacks", "on_train_results", "on_train_result"),
+    ],
+)
+def test_misspelt_option(group: str, wrong: str, meant: str) -> None:
+    with pytest.raises(TypeError, match=rf"{group}\(\) has no option '{wrong}'; did you mean '{meant}'\?"):
+        getattr(DecNeuralACConfig(), group)(**{wrong: 1})
+
+
+def test_option_of_another_group() -> None:
+    """Nothing near: all names that would have been right."""
+    with pytest.raises(TypeError, match=r"debugging\(\) has no option 'hops'; known: seed"):
+        DecNeuralACConfig().debugging(hops=1)
+
+
+def test_from_dict_refuses_unknown_names() -> None:
+    with pytest.raises(TypeError, match=r"DecNeuralACConfig has no option 'actor_learning_rate'; .*"):
+        DecNeuralACConfig.from_dict({"actor_learning_rate": 0.1})
+
+
+# -- values
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mode": "practicle"}, "mode must be 'paper' or 'practical', not 'practicle'"),
+        ({"gamma": 1.0}, "gamma must be strictly between 0 and 1, or None, not 1.0"),
+        ({"gamma": "high"}, "gamma must be strictly between 0 and 1"),
+        ({"hops": -1}, "hops must be a non-negative integer, not -1"),
+        ({"hops": 1.5}, "hops must be a non-negative integer, not 1.5"),
+        ({"hops": True}, "hops must be a non-negative integer, not True"),
+        ({"credit_hops": -2}, "credit_hops must be 'auto' or a non-negative integer"),
+        ({"lambda_": 1.1}, "lambda_ must be between 0 and 1"),
+        ({"lambda_": float("nan")}, "lambda_ must be between 0 and 1"),
+        ({"policy": "softmax"}, "policy must be 'auto' or 'individual' or 'energy' or 'tilted', not 'softmax'"),
+        ({"critic_form": "w"}, "critic_form must be 'auto' or 'q' or 'v'"),
+        ({"critic_width": 0}, "critic_width must be 'auto' or a positive integer"),
+        ({"actor_width": 2.5}, "actor_width must be 'auto' or a positive integer"),
+        ({"actor_width": 3}, "the width must be positive, and even with a symmetric start; not 3"),
+        ({"temperature": 0}, "temperature must be a positive number"),
+        ({"temperature_mode": "hot"}, "temperature_mode must be 'fixed' or 'per_agent'"),
+        ({"radius": -1}, "radius must be 'auto', None or a positive number"),
+        ({"actor_lr": -0.1}, "actor_lr must be 'auto' or a positive number"),
+        ({"critic_lr": "fast"}, "critic_lr must be 'auto' or a positive number"),
+        ({"lr_decay": 0}, "lr_decay must be 'auto' or a positive number"),
+        ({"total_env_steps": 0}, "total_env_steps must be a positive integer"),
+        ({"optimizer": "rmsprop"}, "optimizer must be 'auto' or 'adam' or 'sgd'"),
+        ({"num_epochs": 0}, "num_epochs must be a positive integer"),
+        ({"minibatch_size": "all"}, "minibatch_size must be a positive integer"),
+        ({"crowd_input": "log"}, "crowd_input must be"),
+        ({"critic_input": "log"}, "critic_input must be"),
+        ({"critic_input": "standardised"}, "takes its statistics from the burn-in; set burn_in >= 1"),
+        ({"symmetric_start": "yes"}, "symmetric_start must be 'auto' or True or False, not 'yes'"),
+        ({"warm_start": None}, "warm_start must be"),
+        ({"baseline": "median"}, "baseline must be"),
+        ({"advantage_scale": "node"}, "advantage_scale must be"),
+        ({"sampling": "discounted"}, "sampling must be"),
+        ({"potential": "network"}, "potential must be"),
+        ({"score": "served"}, "score must be"),
+        ({"score": "unserved", "policy": "energy"}, "score='unserved' needs policy='individual'"),
+        ({"burn_in": -1}, "burn_in must be a non-negative integer"),
+        ({"critic_warmup": -1}, "critic_warmup must be a non-negative integer"),
+        ({"critic_steps": 1}, "critic_steps must be an integer of at least 2, not 1"),
+        ({"critic_batch": 0}, "critic_batch must be a positive integer"),
+        ({"actor_samples": 0}, "actor_samples must be a positive integer"),
+        ({"mode": "paper", "critic_form": "v"}, "mode='paper' has critic_form='q'; use mode='practical' for 'v'"),
+        ({"mode": "paper", "optimizer": "adam"}, "mode='paper' has optimizer='sgd'; use mode='practical' for 'adam'"),
+        ({"mode": "paper", "warm_start": True}, "mode='paper' has warm_start=False"),
+        ({"mode": "paper", "potential": "table"}, "mode='paper' has potential='none'"),
+    ],
+)
+def test_bad_training_value(options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=r"(?s)^" + _escaped(words)):
+        config(**options).build_algo()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        (DecNeuralACConfig(), "no environment: call .environment('MFNet-Grid-v0') first"),
+        (config().debugging(seed=-1), "seed must be a non-negative integer, not -1"),
+        (config().debugging(seed="a"), "seed must be a non-negative integer, not 'a'"),
+        (config().env_runners(num_env_runners=2), "num_env_runners must be 0"),
+        (config().env_runners(num_envs_per_env_runner=0), "num_envs_per_env_runner must be a positive integer"),
+        (config().env_runners(rollout_fragment_length=0), "rollout_fragment_length must be a positive integer"),
+        (config().evaluation(evaluation_duration=0), "evaluation_duration must be a positive integer"),
+        (config().evaluation(evaluation_interval=0), "evaluation_interval must be a positive integer or None"),
+        (config().evaluation(evaluation_seed=-5), "evaluation_seed must be a non-negative integer"),
+        (
+            config().environment(env_config={"graph": toys.StateNetwork.line(3).graph}),
+            "env_config must be a dict of JSON values (a graph as a list of edges), to be kept in checkpoints",
+        ),
+    ],
+)
+def test_bad_value_elsewhere(chosen: DecNeuralACConfig, words: str) -> None:
+    with pytest.raises(ValueError, match="^" + _escaped(words)):
+        chosen.build_algo()
+
+
+def _escaped(words: str) -> str:
+    """The words as a pattern; those that start in the middle of a sentence may have anything before them."""
+    import re
+
+    return ("" if words.split()[1] in ("must", "environment:", "width") else ".*") + re.escape(words)
+
+
+def test_environment_without_that_input() -> None:
+    """The policy's own words reach the user when the algorithm is built, not in the middle of training."""
+    with pytest.raises(ValueError, match="did you mean"):
+        DecNeuralACConfig().environment("MFNet-Gird-v0").build_algo()
+
+
+# -- what "auto" stands for
+
+
+def test_practical_mode() -> None:
+    """The measured recipe: kappa = k + 1 / (1 - lambda), within the diameter."""
+    model = toys.line(9, 20)
+    chosen = config(hops=1, lambda_=0.8).resolved(model)
+    assert chosen.credit_hops == 1 + 5
+    assert config(hops=2, lambda_=0.5).resolved(model).credit_hops == 2 + 2
+    assert config(hops=1, lambda_=0.0).resolved(model).credit_hops == 2
+    assert config(hops=4, lambda_=0.8).resolved(model).credit_hops == 8  # the diameter
+    assert config(lambda_=1).resolved(model).credit_hops == 8
+    assert config(credit_hops=3).resolved(model).credit_hops == 3
+    assert (chosen.policy, chosen.critic_form, chosen.optimizer, chosen.radius) == ("individual", "v", "adam", None)
+    assert (chosen.actor_lr, chosen.critic_lr, chosen.symmetric_start, chosen.warm_start) == (0.03, 3e-3, True, True)
+    assert (chosen.critic_width, chosen.actor_width, chosen.sampling) == (64, 32, "restart")
+    assert chosen.gamma == model.gamma
+    assert config(gamma=0.9).resolved(model).gamma == 0.9
+
+
+def test_step_sizes_fall_on_long_runs() -> None:
+    model = toys.line(3, 4)
+    assert config(total_env_steps=30_720).resolved(model).lr_decay == 1.0
+    assert config(total_env_steps=61_440).resolved(model).lr_decay == 0.1
+    assert config(total_env_steps=61_440, lr_decay=0.5).resolved(model).lr_decay == 0.5
+
+
+def test_paper_mode() -> None:
+    """kappa = k, R = tau = 1, eta_critic = min((1 - gamma) / 8, T_c^-1/2), eta_actor = T_a^-1/2, no Adam, no scaling."""
+    model = toys.line(9, 20)
+    chosen = config(mode="paper", hops=2).resolved(model)
+    assert (chosen.credit_hops, chosen.radius, chosen.temperature) == (2, 1.0, 1.0)
+    assert (chosen.policy, chosen.critic_form, chosen.optimizer, chosen.sampling) == (
+        "energy",
+        "q",
+        "sgd",
+        "stationary",
+    )
+    assert (chosen.symmetric_start, chosen.warm_start, chosen.baseline) == (False, False, "none")
+    assert (chosen.crowd_input, chosen.critic_input, chosen.advantage_scale) == ("share", "share", "none")
+    assert chosen.critic_lr == pytest.approx((1 - 0.95) / 8)
+    assert config(mode="paper", gamma=0.2, critic_steps=400).resolved(model).critic_lr == pytest.approx(1 / 20)
+    # 101 critic iterates take 100 transitions, 10 walks .5 / .5 each: 110 steps an iteration, 9 iterations
+    short = config(mode="paper", gamma=0.5, critic_steps=101, actor_samples=10, total_env_steps=990)
+    assert short.resolved(model).actor_lr == pytest.approx(9**-0.5)
+    assert config(mode="paper", actor_lr=0.7, critic_lr=0.3).resolved(model).actor_lr == 0.7
+    assert config(mode="paper", actor_lr=0.7, critic_lr=0.3).resolved(model).critic_lr == 0.3
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_nothing_stays_open(mode: str) -> None:
+    model = toys.line(4, 5)
+    chosen = config(mode=mode).resolved(model)
+    assert "auto" not in chosen.to_dict().values()
+    assert chosen.resolved(model) == chosen
+
+
+# -- a value, not an object that changes
+
+
+def test_calls_make_new_configs() -> None:
+    base = config()
+    changed = base.training(hops=2).debugging(seed=7).evaluation(evaluation_interval=3).environment(env_config={})
+    assert (base.hops, base.seed, base.evaluation_interval, base.env_config) == (1, 0, None, SMALL)
+    assert (changed.hops, changed.seed, changed.evaluation_interval, changed.env_config) == (2, 7, 3, {})
+    assert changed.env == base.env
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        base.hops = 3  # type: ignore[misc]
+
+
+def test_environment_options_are_copied() -> None:
+    options = dict(SMALL)
+    chosen = DecNeuralACConfig().environment("MFNet-Grid-v0", env_config=options)
+    options["population"] = 9
+    assert chosen.env_config["population"] == 4
+
+
+def test_dict_round_trip() -> None:
+    chosen = config(hops=2, policy="tilted", radius=None).debugging(seed=5)
+    assert DecNeuralACConfig.from_dict(json.loads(json.dumps(chosen.to_dict()))) == chosen
+
+
+def test_every_option_is_documented() -> None:
+    for name, field in DecNeuralACConfig.fields().items():
+        assert field.metadata["doc"], name
+        assert field.metadata["group"] in ("environment", "env_runners", "evaluation", "debugging", "training")
+
+
+def test_base_config_builds_nothing() -> None:
+    with pytest.raises(NotImplementedError, match="AlgorithmConfig does not say which algorithm"):
+        AlgorithmConfig().build_algo()
+
+
+# -- warnings about what is legal but probably not meant
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"hops": 1, "credit_hops": 1}, "credit_hops=1 is below hops"),
+        ({"gamma": 0.9}, "gamma 0.9 is not the environment's 0.95: its certificate does not apply"),
+        ({"critic_form": "q", "hops": 0}, "no effect in expectation with Q critics"),
+    ],
+)
+def test_warnings(options: dict[str, Any], words: str) -> None:
+    with pytest.warns(UserWarning, match=words) as caught:
+        config(**options).build_algo()
+    assert caught[0].filename == __file__  # the user's own line
+
+
+# -- RLlib's verbs and keys
+
+
+def test_verbs_and_keys() -> None:
+    algo = config().evaluation(evaluation_interval=2, evaluation_duration=8).build_algo()
+    assert isinstance(algo, DecNeuralAC)
+    results = [algo.train() for _ in range(4)]
+    assert [r["training_iteration"] for r in results] == [1, 2, 3, 4]
+    assert [r["num_env_steps_sampled_lifetime"] for r in results] == [32, 64, 96, 128]
+    assert all(r["env_runners"]["num_env_steps_sampled"] == 32 for r in results)
+    assert isinstance(results[0]["env_runners"]["episode_return_mean"], float)
+    assert set(results[0]["learners"]) == {"team"}
+    assert all(isinstance(x, float) for x in results[0]["learners"]["team"].values())
+    assert ["evaluation" in r for r in results] == [False, True, False, True]
+    evaluated = algo.evaluate()["env_runners"]
+    assert {"episode_return_mean", "discounted_return_mean", "reward_per_step_mean"} <= set(evaluated)
+    assert {"episode_return_mean_ci95", "discounted_return_mean_ci95"} <= set(evaluated) or {
+        "episode_return_ci95",
+        "discounted_return_ci95",
+    } <= set(evaluated)
+    assert results[3]["evaluation"]["env_runners"] == evaluated  # the same worlds, the same policy
+    json.dumps(results)
+    algo.stop()
+
+
+def test_evaluation_has_its_own_seed() -> None:
+    """Evaluating in between changes nothing in training, and its worlds depend on its seed only."""
+    one, other = (config().debugging(seed=1).build_algo() for _ in range(2))
+    for i in range(3):
+        assert _same(one.train(), other.train())
+        other.evaluate(worlds=16 + i, seed=i)
+    assert one.evaluate() == other.evaluate()
+    assert one.evaluate(seed=1) != one.evaluate(seed=2)
+    assert one.evaluate(worlds=3) != one.evaluate()
+
+
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(one[key] == other[key] for key in ("env_runners", "learners", "num_env_steps_sampled_lifetime"))
+
+
+def test_compute_actions() -> None:
+    algo = config().build_algo()
+    single, batch = algo.compute_actions([4, 0, 0]), algo.compute_actions([[4, 0, 0], [1, 2, 1]])
+    assert single.shape == (3, 3)
+    assert batch.shape == (2, 3, 3)
+    assert (batch[0] == single).all()
+    assert batch.sum(2) == pytest.approx(1)
+    with pytest.raises(ValueError, match=r"counts must have shape \(3,\) or \(worlds, 3\), not \(2,\)"):
+        algo.compute_actions([1, 3])
+
+
+def test_callbacks() -> None:
+    """Every event with the algorithm and what it is about, in order; callbacks survive further calls."""
+    seen: list[tuple[str, tuple[str, ...]]] = []
+
+    def note(event: str) -> Any:
+        return lambda algorithm, **values: seen.append((event, tuple(values)))
+
+    noted = config().callbacks(**{event: note(event) for event in EVENTS})
+    algo = noted.build_algo()
+    algo.train()
+    algo.evaluate()
+    algo.restore_from_path(algo.save_to_path())
+    assert seen == [
+        ("on_algorithm_init", ()),
+        ("on_train_result", ("result",)),
+        ("on_evaluate_start", ()),
+        ("on_evaluate_end", ("evaluation_metrics",)),
+        ("on_checkpoint_loaded", ()),
+    ]
+    assert set(noted.callbacks(on_train_result=note("other")).hooks) == set(EVENTS)
+    assert set(noted.training(hops=0).hooks) == set(EVENTS)
+    assert config().hooks == {}
