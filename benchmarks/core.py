@@ -207,7 +207,7 @@ def temporal_difference() -> Iterator[Row]:
     import torch
 
     from mfnet_agents import updates
-    from mfnet_agents.nets import TwoLayer, project
+    from mfnet_agents.nets import TwoLayer, box
 
     torch.set_num_threads(1)
     gamma, lr, radius, width, inputs = 0.95, 0.01, 1.0, 64, 30
@@ -217,13 +217,17 @@ def temporal_difference() -> Iterator[Row]:
         critic = TwoLayer.create(rng, states, inputs, width, symmetric=False)
         x, x_next = (torch.as_tensor(rng.random((states, 1, inputs))) for _ in range(2))
         r = torch.as_tensor(rng.random((states, 1)))
-        omega, single = critic.start.clone(), [w.clone().requires_grad_() for w in critic.start]
+        corners = box(critic.start, radius)
+        assert corners is not None
+        omega, mean = critic.start.clone(), critic.start.clone()
+        single = [w.clone().requires_grad_() for w in critic.start]
 
         def together() -> tuple[torch.Tensor, torch.Tensor]:
-            hidden = critic.hidden(omega, x)
-            delta = updates.td_residual(critic.read(hidden), r, gamma, critic.value(omega, x_next))
-            following = project(omega - lr * critic.weighted_gradient(hidden, x, delta), critic.start, radius)
-            return following, updates.running_mean(omega, following, 0)
+            hidden = critic.hidden(omega, torch.cat([x, x_next], 1))
+            q, q_next = torch.split(critic.read(hidden), 1, 1)
+            delta = updates.td_residual(q, r, gamma, q_next)
+            following = critic.descend_(omega, hidden[:, :1], x, delta, lr).clamp_(*corners)
+            return following, updates.running_mean_(mean, following, 0)
 
         def one_by_one() -> list[tuple[torch.Tensor, torch.Tensor]]:
             reach, results = radius / width**0.5, []

@@ -63,7 +63,11 @@ class AlgorithmConfig:
         for name in options:
             if name not in known:
                 raise TypeError(unknown_option(name, known, f"{group}()"))
-        return dataclasses.replace(self, **options)
+        return dataclasses.replace(self, **options)._with(self.hooks)
+
+    def _with(self, hooks: dict[str, Callable[..., None]]) -> Self:
+        object.__setattr__(self, "_callbacks", hooks)  # no field: functions are neither compared nor saved
+        return self
 
     def environment(self, env: str | None = None, *, env_config: dict[str, Any] | None = None) -> Self:
         """Which environment to train on."""
@@ -91,9 +95,7 @@ class AlgorithmConfig:
         for name in functions:
             if name not in EVENTS:
                 raise TypeError(unknown_option(name, list(EVENTS), "callbacks()"))
-        config = dataclasses.replace(self)
-        object.__setattr__(config, "_callbacks", {**self.hooks, **functions})
-        return config
+        return dataclasses.replace(self)._with({**self.hooks, **functions})
 
     @property
     def hooks(self) -> dict[str, Callable[..., None]]:
@@ -145,13 +147,13 @@ MODES: dict[str, dict[str, Any]] = {
         "policy": "energy", "critic_form": "q", "critic_width": 128, "actor_width": 128, "credit_hops": "hops",
         "actor_lr": "T_a^-1/2", "critic_lr": "min((1-gamma)/8, T_c^-1/2)", "radius": 1.0, "crowd_input": "share",
         "critic_input": "share", "symmetric_start": False, "warm_start": False, "optimizer": "sgd", "baseline": "none",
-        "advantage_scale": "none", "lr_decay": 1.0, "sampling": "stationary",
+        "advantage_scale": "none", "lr_decay": 1.0, "sampling": "stationary", "score": "all",
     },
     "practical": {
         "policy": "individual", "critic_form": "v", "critic_width": 64, "actor_width": 32, "credit_hops": "reach",
         "actor_lr": 0.03, "critic_lr": 3e-3, "radius": None, "crowd_input": "scaled",
         "critic_input": "scaled", "symmetric_start": True, "warm_start": True, "optimizer": "adam", "baseline": "mean",
-        "advantage_scale": "global", "lr_decay": "long runs", "sampling": "restart",
+        "advantage_scale": "global", "lr_decay": "long runs", "sampling": "restart", "score": "booked",
     },
 }  # fmt: skip
 # What the printed algorithm leaves no choice about.
@@ -202,8 +204,8 @@ class DecNeuralACConfig(AlgorithmConfig):
     advantage_scale: str = option(AUTO, "training", "none, global: one RMS for all, or state: one each (local)")
     sampling: str = option(AUTO, "training", "law of the critics' samples: restart, sigma (12); stationary, nu")
     potential: Literal["none", "table"] = option("none", "training", "shape rewards by a per-agent value table")
-    score: Literal["all", "unserved"] = option(
-        "all", "training", "whose actions count: all, or those whose action had an effect"
+    score: str = option(
+        AUTO, "training", "whose actions are scored: all, or unserved, those whose action had an effect"
     )
     burn_in: int = option(0, "training", "steps of every world before the first iteration")
     critic_warmup: int = option(0, "training", "first iterations that only fit the critics")
@@ -237,6 +239,8 @@ class DecNeuralACConfig(AlgorithmConfig):
                 raise ValueError(f"mode='paper' has {name}={printed!r}; use mode='practical' for {asked!r}")
         if self.score == "unserved" and self.policy in ("energy", "tilted"):
             raise ValueError("score='unserved' needs policy='individual': a team's law is one of all its agents")
+        if self.critic_form == "q" and (self.score == "unserved" or self.potential == "table"):
+            raise ValueError("score='unserved' and potential='table' need critic_form='v'; Q critics learn paid rewards")
         if self.critic_input == "standardised" and not self.burn_in:
             raise ValueError("critic_input='standardised' takes its statistics from the burn-in; set burn_in >= 1")
 

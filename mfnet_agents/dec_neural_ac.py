@@ -18,7 +18,7 @@ from mfnet_agents import critics, updates
 from mfnet_agents.algorithm import Algorithm
 from mfnet_agents.checkpoint import generator_state, set_generator_state
 from mfnet_agents.config import AlgorithmConfig, DecNeuralACConfig
-from mfnet_agents.nets import DTYPE, TwoLayer, project
+from mfnet_agents.nets import DTYPE, TwoLayer, box, project
 from mfnet_agents.policies import EnergyPolicy, IndividualPolicy, LearnedPolicy
 from mfnet_agents.potential import Bookkeeper
 from mfnet_agents.sampling import Rollout, Sampler, tensor, visitation_pairs
@@ -91,16 +91,19 @@ class DecNeuralAC(Algorithm):
         cfg, rewards, residuals = self.settings, [], []
         omega = self.critic.start.clone()  # line 2: omega_s(0)
         omega_bar = omega.clone()
+        corners = box(self.critic.start, self.radius)
         for t in range(cfg.critic_steps - 1):  # line 3
             sample, _ = self.sampler.rollout(self.learned, 1, successors_act=True)  # lines 4-5: (mu, h, r, mu', h')
             x, x_next = self._zeta(sample), self._zeta(sample, following=True)
             r = tensor(sample.rewards.reshape(sample.steps, -1)).T * self.reward_scale
-            hidden = self.critic.hidden(omega, x)
-            q, q_next = self.critic.read(hidden), self.critic.value(omega, x_next)
+            hidden = self.critic.hidden(omega, torch.cat([x, x_next], 1))
+            q, q_next = torch.split(self.critic.read(hidden), sample.steps, 1)
             delta = updates.td_residual(q, r, self.gamma, q_next)  # line 6
-            gradient = self.critic.weighted_gradient(hidden, x, delta / sample.steps)
-            omega = project(omega - float(cfg.critic_lr) * gradient, self.critic.start, self.radius)  # (20), (21)
-            omega_bar = updates.running_mean(omega_bar, omega, t)  # (22)
+            now = hidden[:, : sample.steps]
+            self.critic.descend_(omega, now, x, delta / sample.steps, float(cfg.critic_lr))  # (20)
+            if corners is not None:
+                omega.clamp_(*corners)  # (21)
+            updates.running_mean_(omega_bar, omega, t)  # (22)
             rewards.append(float(sample.rewards.sum(2).mean()))
             residuals.append(float((delta**2).mean()))
         return omega_bar, {"reward": float(np.mean(rewards)), "td_error": float(np.mean(residuals))}
@@ -305,6 +308,8 @@ class DecNeuralAC(Algorithm):
         }
         arrays = {"theta": self.learned.theta, "omega": self.omega, "offset": self.offset}
         arrays |= {"input_shift": self.inputs.shift, "input_scale": self.inputs.scale}
+        for name, net in (("actor", self.learned.net), ("critic", self.critic)):
+            arrays |= {f"{name}_signs": net.signs, f"{name}_start": net.start}
         for name, optimiser in self.optimisers.items():
             for state in optimiser.state.values():
                 arrays |= {f"{name}_{key}": value for key, value in state.items()}
@@ -317,6 +322,11 @@ class DecNeuralAC(Algorithm):
         theta, omega = torch.tensor(arrays["theta"]), torch.tensor(arrays["omega"])
         if theta.shape != self.learned.theta.shape or omega.shape != self.omega.shape:
             raise ValueError("its networks have other sizes")
+        nets = [
+            TwoLayer(torch.tensor(arrays[f"{name}_signs"]), torch.tensor(arrays[f"{name}_start"]))
+            for name in ("actor", "critic")
+        ]
+        self.learned.net, self.critic = nets
         self.learned.update(theta)
         self.omega, self.offset = omega, torch.tensor(arrays["offset"])
         self.inputs = critics.CriticInputs(

@@ -150,6 +150,7 @@ def staircase(out: Path, steps: int, worlds: int) -> None:
     options = PLAIN | {"total_env_steps": steps}
     model = runs.make_config(ENV, options, {}).build_algo().model
     yardstick = Yardstick.of(model, model.bound())
+    record = {"steps": steps, "worlds": worlds, "seed": REPORT_SEED, "options": PLAIN}
     found: dict[str, Any] = {}
     for radius in RADII:
         config = runs.make_config(ENV, options | {"credit_hops": radius}, {})
@@ -157,8 +158,8 @@ def staircase(out: Path, steps: int, worlds: int) -> None:
         while algorithm.env_steps < steps:
             algorithm.train()
         found[str(radius)] = measured(yardstick, model, algorithm.policy, worlds)
-        folder.write("staircase.json", {"steps": steps, "worlds": worlds, "seed": REPORT_SEED, "runs": found})
-        progress.say(f"credit from {radius} hops: {report_numbers.interval(found[str(radius)], yardstick)}")
+        folder.write("staircase.json", record | {"runs": found})
+        progress.say(f"credit_hops {radius}: {report_numbers.interval(found[str(radius)], yardstick)}")
     report_numbers.save_heuristics(folder, model, yardstick, worlds, REPORT_SEED, progress)
 
 

@@ -70,10 +70,23 @@ class TwoLayer:
         on = torch.where(hidden > 0, c[..., None], 0.0)
         return torch.bmm(x.transpose(1, 2), on) * self.scale[:, None, :]
 
+    def descend_(self, weights: Tensor, hidden: Tensor, x: Tensor, c: Tensor, lr: float) -> Tensor:
+        """``weights - lr * weighted_gradient(hidden, x, c)``, written over ``weights`` in one pass."""
+        on = torch.where(hidden > 0, c[..., None] * self.scale[:, None, :], 0.0)
+        if x.shape[1] == 1:  # Algorithm 1's single sample: an outer product
+            return weights.addcmul_(x.transpose(1, 2), on, value=-lr)
+        return weights.baddbmm_(x.transpose(1, 2), on, alpha=-lr)
+
+
+def box(start: Tensor, radius: float | None) -> tuple[Tensor, Tensor] | None:
+    """The two corners W(0) -+ R / sqrt(M) of the projection (21); None without a projection."""
+    if radius is None:
+        return None
+    reach = radius / math.sqrt(start.shape[-1])
+    return start - reach, start + reach
+
 
 def project(weights: Tensor, start: Tensor, radius: float | None) -> Tensor:
     """(21): clip every entry to [W(0) - R / sqrt(M), W(0) + R / sqrt(M)]; None leaves the weights alone."""
-    if radius is None:
-        return weights
-    reach = radius / math.sqrt(start.shape[-1])
-    return torch.minimum(torch.maximum(weights, start - reach), start + reach)
+    corners = box(start, radius)
+    return weights if corners is None else torch.clamp(weights, *corners)

@@ -154,10 +154,12 @@ def _staircase(numbers: Numbers) -> Picture:
     names = ("stay", "random", "proportional", "lp")
     levels = [(NAMES[name], numbers.policies[name]["value"]) for name in names if name in numbers.policies]
     figure = charts.staircase([int(radius) for radius in runs], values, ci95, levels, numbers.yardstick)
+    options = ", ".join(f"{name}={value}" for name, value in numbers.staircase["options"].items())
     caption = (
-        f"{len(runs)} short runs of {numbers.staircase['steps']:,} environment steps, one training seed each, plain "
-        "rewards and options that differ in nothing but the radius over which a zone sums the critics' advantages. A "
-        "move pays later and elsewhere: with too small a radius that part of its value never reaches the zone it left."
+        f"{len(runs)} short runs of {numbers.staircase['steps']:,} environment steps, one training seed each. They "
+        "differ in nothing but the radius over which a zone sums the critics' advantages (otherwise the main run's "
+        f"options but for {options}). A move pays later and elsewhere: with too small a radius that part of its value "
+        "never reaches the zone it left."
     )
     return figure, "How far credit must travel", caption
 

@@ -84,7 +84,6 @@ class Sampler:
         self.simulator, self.law, self.gamma, self.worlds, self.rng = simulator, law, gamma, worlds, rng
         self.counts = simulator.reset(rng, worlds)
         self.running: Floats = np.zeros(worlds)
-        self.length: Ints = np.zeros(worlds, np.int64)
         self.clock = 0
 
     def rollout(self, policy: Policy, steps: int, *, successors_act: bool = False) -> tuple[Rollout, Floats]:
@@ -115,7 +114,6 @@ class Sampler:
             record["served"].append(step.served)
             record["unserved"].append(step.unserved)
             self.running += rewards.sum(1)
-            self.length += 1
             cut = self._restart(step.next_counts, ended)
             record["cut"].append(cut)
             self.clock += 1
@@ -134,16 +132,16 @@ class Sampler:
                 self.counts = counts.copy()
                 self.counts[cut] = self.simulator.reset(self.rng, int(cut.sum()))
                 ended.append(self.running[cut])
-                self.running[cut], self.length[cut] = 0.0, 0
+                self.running[cut] = 0.0
         return cut
 
     def get_state(self) -> dict[str, Any]:
-        return {"counts": self.counts, "running": self.running, "length": self.length, "clock": np.array(self.clock)}
+        return {"counts": self.counts, "running": self.running, "clock": np.array(self.clock)}
 
     def set_state(self, state: dict[str, Any]) -> None:
         if state["counts"].shape != self.counts.shape:
             raise ValueError(f"its worlds have shape {state['counts'].shape}, not {self.counts.shape}")
-        self.counts, self.running, self.length = state["counts"], state["running"], state["length"]
+        self.counts, self.running = state["counts"], state["running"]
         self.clock = int(state["clock"])
 
 

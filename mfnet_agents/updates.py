@@ -16,9 +16,9 @@ def td_residual(q: Tensor, r: Tensor, gamma: float, q_next: Tensor) -> Tensor:
     return q - r - gamma * q_next
 
 
-def running_mean(mean: Tensor, latest: Tensor, t: int) -> Tensor:
-    """(22): ((t + 1) mean + latest) / (t + 2), the average of the iterates 0 .. t + 1."""
-    return ((t + 1) * mean + latest) / (t + 2)
+def running_mean_(mean: Tensor, latest: Tensor, t: int) -> Tensor:
+    """(22): ((t + 1) mean + latest) / (t + 2), the average of the iterates 0 .. t + 1, written over ``mean``."""
+    return mean.lerp_(latest, 1 / (t + 2))
 
 
 def lambda_advantages(delta: Tensor, cut: Tensor, gamma: float, lambda_: float) -> Tensor:

@@ -37,6 +37,14 @@ class Transition(NamedTuple):
     unserved: Ints
 
 
+class AgentTransition(NamedTuple):
+    """What one step of :meth:`Simulator.transition_agents` tells, all ``(B, N)``; ``served``: took the quota branch."""
+
+    next_states: Ints
+    rewards: Floats
+    served: NDArray[np.bool_]
+
+
 class Simulator:
     """Simulates a :class:`~mfnet_envs.model.LocalModel`.
 
@@ -57,6 +65,8 @@ class Simulator:
         self._all_legal = bool(model.legal.all())
         self._tables = [_StaticBranch.of(b.successors[active], b.probabilities[active]) for b in model.branches]
         self._membership: Floats = np.eye(model.num_groups)[model.groups]
+        consecutive = (np.diff(model.groups) >= 0).all()
+        self._group_starts = np.unique(model.groups, return_index=True)[1] if consecutive else None
         self._rate = None if model.quota is None else model.quota.rate[active]
         self._transit_target: Ints = np.where(model.transit, _arrivals(model), -1)
         self._in_transit: Ints = np.flatnonzero(model.transit)
@@ -70,20 +80,24 @@ class Simulator:
 
     def mu_hood(self, counts: NDArray[np.generic]) -> Floats:
         """The shares ``(B, V, D, G)`` that the model's functions receive; zero where a neighbourhood is padded."""
-        shares = np.asarray(counts, np.float64) / self.model.population
-        return self._gather(shares)
+        hood: Floats = self._gather(counts) / self.model.population
+        return hood
 
     def crowd(self, counts: NDArray[np.generic]) -> Floats:
         """Agents of each group at each node, ``(B, V, G)``, from counts (or shares) ``(B, S)``."""
         network = self.model.network
-        layered = np.asarray(counts, np.float64).reshape(len(counts), network.num_nodes, network.layers)
-        return layered if network.layers == self.model.num_groups == 1 else layered @ self._membership
+        layered = np.asarray(counts).reshape(len(counts), network.num_nodes, network.layers)
+        if self._group_starts is None:
+            return np.asarray(layered, np.float64) @ self._membership
+        # groups of consecutive layers, the usual case, are summed without a copy in floating point
+        crowd: Floats = np.add.reduceat(layered, self._group_starts, axis=2).astype(np.float64)
+        return crowd
 
-    def _gather(self, mu: Floats) -> Floats:
+    def _gather(self, mu: NDArray[np.generic]) -> Floats:
         crowd = self.crowd(mu)
         padded = np.zeros((len(mu), crowd.shape[1] + 1, crowd.shape[2]))
         padded[:, :-1] = crowd
-        hood: Floats = padded[:, self._hood]
+        hood: Floats = padded.take(self._hood, axis=1)
         return hood
 
     def act(self, counts: Ints, pi: NDArray[np.floating], rng: np.random.Generator) -> Ints:
@@ -157,8 +171,9 @@ class Simulator:
         for table, flow in self._split(hood, unserved, rng):
             table.scatter(following, base, flow, rng)
         if self._in_transit.size:
-            target = base[:, None] + self._transit_target[self._in_transit]
-            np.add.at(following, target.reshape(-1), counts[:, self._in_transit].reshape(-1))
+            moving = np.flatnonzero((counts > 0) & model.transit)  # few: most states in transit are empty
+            state = moving % counts.shape[1]
+            np.add.at(following, moving - state + self._transit_target[state], counts.reshape(-1)[moving])
         return Transition(following.reshape(counts.shape), rewards, actions, _total(served), unserved)
 
     def _active_actions(self, counts: Ints, action_counts: Ints) -> Ints:
@@ -251,6 +266,11 @@ class Simulator:
         Returns:
             ``(next_states (B, N), rewards (B, N))``, the rewards of (1).
         """
+        result = self.transition_agents(states, actions, rng)
+        return result.next_states, result.rewards
+
+    def transition_agents(self, states: Ints, actions: Ints, rng: np.random.Generator) -> AgentTransition:
+        """:meth:`step_agents`, and who was served."""
         model = self.model
         batch, n = states.shape
         s = model.network.num_states
@@ -270,15 +290,20 @@ class Simulator:
         for k, table in enumerate(self._tables):
             here = branch == k
             following[moving[here]] = table.draw(row[here], action[here], rng)
-        return following.reshape(batch, n), rewards.reshape(batch, n)
+        served = np.zeros(batch * n, bool)
+        if model.quota is not None:
+            served[moving] = branch == model.quota.branch
+        shape = (batch, n)
+        return AgentTransition(following.reshape(shape), rewards.reshape(shape), served.reshape(shape))
 
     def _branch_of(
         self, hood: Floats, counts: Ints, world: Draws, row: Draws, action: Draws, rng: np.random.Generator
     ) -> Ints:
         """The branch each agent takes."""
         quota, branches = self.model.quota, len(self._tables)
-        chosen = np.zeros(len(world), np.int64)
-        if branches > 1:
+        open_branches = [k for k in range(branches) if quota is None or k != quota.branch]
+        chosen = np.full(len(world), open_branches[0])
+        if len(open_branches) > 1:
             weights = self._weights(hood) if quota is None else self._open_weights(hood)
             rows, columns = weights.shape[1:3]
             cell = (world * rows + row) * columns + (action if columns > 1 else 0)
@@ -342,6 +367,7 @@ class _StaticBranch(NamedTuple):
     successors: Ints
     probabilities: Floats
     cdf: Floats
+    guide: Ints
 
     @classmethod
     def of(cls, successors: Ints, probabilities: Floats) -> _StaticBranch:
@@ -349,7 +375,9 @@ class _StaticBranch(NamedTuple):
         # a place of probability 0 must not receive the rounding remainder of a multinomial draw
         successors = np.where(probabilities > 0, successors, likely)
         probabilities = probabilities / probabilities.sum(2, keepdims=True)
-        return cls(successors, probabilities, _cumulative(probabilities))
+        cdf = _cumulative(probabilities)
+        guide = np.searchsorted(cdf, np.arange(len(cdf)) / probabilities.shape[2], side="right")
+        return cls(successors, probabilities, cdf, guide)
 
     def scatter(self, following: Ints, base: Ints, flow: Ints, rng: np.random.Generator) -> None:
         """Send ``flow (B, R, A or 1)`` agents to their successors, added to ``following (B * S,)``."""
@@ -381,7 +409,18 @@ class _StaticBranch(NamedTuple):
     def _target(self, cell: Draws, rng: np.random.Generator) -> Ints:
         j = self.successors.shape[2]
         successors: Ints = self.successors.reshape(-1)
-        return successors[cell if j == 1 else _pick(self.cdf, cell, rng)]
+        if j == 1:
+            only: Ints = successors[cell]
+            return only
+        # the guide is the search for c + i / j; from there the number's own place is a few steps away
+        u, last = _inside(cell, rng), cell * j + j - 1
+        place = np.minimum(self.guide[(u * j).astype(np.int64)], last)
+        short = np.flatnonzero(self.cdf[place] <= u)
+        while short.size:
+            place[short] += 1
+            short = short[self.cdf[place[short]] <= u[short]]
+        chosen: Ints = successors[place]
+        return chosen
 
 
 def _total(actions: Ints) -> Ints:
@@ -405,6 +444,7 @@ def _check_finite(rewards: Floats) -> None:
 
 ROUNDING = 1e-6  # how far a model's weights, perhaps in single precision, may be from summing to 1
 
+
 def _shares(pi: NDArray[np.floating]) -> Floats:
     """``pi`` with rows that sum to 1; ValueError for NaN, negative entries or empty rows."""
     total = pi.sum(-1, keepdims=True, dtype=np.float64)
@@ -419,8 +459,9 @@ def _shares(pi: NDArray[np.floating]) -> Floats:
 # Nanoseconds on an ordinary core; only their ratio matters, and only for speed: both draws have the same law.
 BINOMIAL_COST = 45.0
 HYPERGEOMETRIC_COST = 130.0
-AGENT_COST = 60.0
-LOTTERY_COST = 90.0
+AGENT_COST = 40.0
+CHOICE_COST = 30.0
+LOTTERY_COST = 60.0
 
 
 def without_replacement(rng: np.random.Generator, colours: Ints, drawn: Ints) -> Ints:
@@ -448,7 +489,7 @@ def _lottery(cell: Draws, places: Ints, rng: np.random.Generator) -> Draws:
         cell: ``(K,)`` cell of each agent.
         places: ``(cells,)`` places of each cell.
     """
-    order = np.argsort(cell + rng.random(len(cell)))
+    order = np.argsort(cell + rng.random(len(cell)), kind="stable")  # the quickest for keys that are nearly in order
     here = cell[order]
     present = np.bincount(cell, minlength=len(places))
     rank = np.arange(len(cell)) - (np.cumsum(present) - present)[here]
@@ -461,14 +502,19 @@ def multinomial(rng: np.random.Generator, n: Ints, p: Floats) -> Ints:
     Few agents per cell are drawn one by one, many by conditional binomials; the law is the same.
     """
     j = p.shape[-1]
-    if n.sum() * (AGENT_COST + 3 * j) >= n.size * (j - 1) * BINOMIAL_COST:
+    draws = np.count_nonzero(p) * (n.size * j / p.size) - n.size  # a binomial of probability 0 costs next to nothing
+    if n.sum() * (CHOICE_COST + 2 * j) >= draws * BINOMIAL_COST:
         drawn: Ints = rng.multinomial(n, p)
         return drawn
-    row = np.broadcast_to(np.arange(p.size // j).reshape(p.shape[:-1]), n.shape)
-    cell = np.repeat(np.arange(n.size), n.reshape(-1))
-    here = row.reshape(-1)[cell]
-    chosen = _pick(_cumulative(p), here, rng) - here * j
-    return np.bincount(cell * j + chosen, minlength=n.size * j).reshape(*n.shape, j)
+    each, sums = n.reshape(-1), [np.zeros(1)]
+    for weight in np.broadcast_to(p, (*n.shape, j)).reshape(-1, j).T:
+        sums.append(sums[-1] + weight)
+    total = np.repeat(sums[-1], each)
+    u = np.minimum(rng.random(len(total)) * total, np.nextafter(total, 0.0))
+    chosen = np.repeat(np.arange(n.size) * j, each)
+    for edge in sums[1:-1]:
+        chosen += u >= np.repeat(edge, each)
+    return np.bincount(chosen, minlength=n.size * j).reshape(*n.shape, j)
 
 
 def _cumulative(p: Floats) -> Floats:
@@ -480,7 +526,12 @@ def _cumulative(p: Floats) -> Floats:
 
 def _pick(cdf: Floats, row: Draws, rng: np.random.Generator) -> Draws:
     """One place of row ``row[i]`` for each agent i, as a place in the list of :func:`_cumulative`."""
-    # rounding must not lift a number out of its row, or a place of probability 0 could be picked
-    u = np.minimum(row + rng.random(len(row)), np.nextafter(row + 1.0, 0.0))
-    place: Draws = np.searchsorted(cdf, u, side="right")
+    place: Draws = np.searchsorted(cdf, _inside(row, rng), side="right")
     return place
+
+
+def _inside(row: Draws, rng: np.random.Generator) -> Floats:
+    """A uniform number in [row, row + 1) for each agent."""
+    # rounding must not lift a number out of its row, or a place of probability 0 could be picked
+    u: Floats = np.minimum(row + rng.random(len(row)), np.nextafter(row + 1.0, 0.0))
+    return u

@@ -43,7 +43,7 @@ class AgentsEnv(NetworkParallelEnv):
     ) -> None:
         one_of("reward", reward, ("individual", "mean"))
         self.reward = reward
-        self.simulator = Witness(model)
+        self.simulator = Simulator(model)
         self._legal: NDArray[np.int8] = model.legal.astype(np.int8)
         spaces = [gym.spaces.Discrete(model.num_actions) for _ in range(model.population)]
         observer = Observer(model, observe, state_encoding)
@@ -60,14 +60,12 @@ class AgentsEnv(NetworkParallelEnv):
         chosen = self._checked(actions)
         before = self.states
         self._last = before, chosen
-        states, rewards = self.simulator.step_agents(before[None], chosen[None], rng)
-        self.states = states[0]
+        played = self.simulator.transition_agents(before[None], chosen[None], rng)
+        self.states, rewards = played.next_states[0], played.rewards
         self.counts = np.bincount(self.states, minlength=len(self.counts))
         mean = float(rewards.mean())
         paid = rewards[0] if self.reward == "individual" else np.full(len(before), mean)
-        served = np.zeros(len(before))
-        served[~self.model.transit[before]] = self.simulator.served
-        return paid, served, mean
+        return paid, played.served[0].astype(float), mean
 
     def _chosen(self) -> Ints:
         states, actions = self._last
@@ -96,17 +94,3 @@ class AgentsEnv(NetworkParallelEnv):
 
     def _masks(self) -> NDArray[np.int8]:
         return self._legal[self.states]
-
-
-class Witness(Simulator):
-    """A simulator that remembers who was served in its last step.
-
-    Attributes:
-        served: one flag for each agent that was not in transit; 0 without physical matching.
-    """
-
-    served: NDArray[np.bool_] | float = 0.0
-
-    def _served(self, *args: Any) -> NDArray[np.bool_]:
-        self.served = super()._served(*args)
-        return self.served
