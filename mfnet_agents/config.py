@@ -240,7 +240,9 @@ class DecNeuralACConfig(AlgorithmConfig):
         if self.score == "unserved" and self.policy in ("energy", "tilted"):
             raise ValueError("score='unserved' needs policy='individual': a team's law is one of all its agents")
         if self.critic_form == "q" and (self.score == "unserved" or self.potential == "table"):
-            raise ValueError("score='unserved' and potential='table' need critic_form='v'; Q critics learn paid rewards")
+            raise ValueError(
+                "score='unserved' and potential='table' need critic_form='v'; Q critics learn paid rewards"
+            )
         if self.critic_input == "standardised" and not self.burn_in:
             raise ValueError("critic_input='standardised' takes its statistics from the burn-in; set burn_in >= 1")
 

@@ -1,0 +1,182 @@
+"""MFNet-Grid-v0 against published tables, an independent programme, exact values and its own page."""
+
+import math
+from typing import Any
+
+import networkx as nx
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.optimize import linprog
+
+from mfnet_envs.evaluate import evaluate
+from mfnet_envs.exact import ExactGame
+from mfnet_envs.matching import ExpectedMin
+from mfnet_envs.policy import TablePolicy
+from mfnet_envs.scenarios import _transport_lp as transport_lp
+from mfnet_envs.scenarios.grid_v0 import LAYOUTS, Grid, build
+
+WORLDS = 128
+# Discounted returns of an earlier, separate implementation on the same instance: 128 to 256 runs of the simple
+# policies, 30 of the LP policy.
+PUBLISHED = {
+    25: {"stay": 3.58, "random": 4.77, "greedy": 5.85, "proportional": 7.62, "lp": 6.72},
+    100: {"stay": 4.59, "random": 7.27, "greedy": 9.01, "proportional": 10.50, "lp": 10.19},
+    500: {"stay": 4.85, "random": 8.06, "greedy": 11.02, "proportional": 11.87, "lp": 12.10},
+}
+RUNS = {"lp": 30}
+# The programme's value is unique, its flows are not: at N = 500 two of HiGHS's solutions make policies of 12.13 and
+# 12.20 (its simplex and its interior-point method).
+FREEDOM = {"lp": 0.1}
+
+
+@pytest.mark.parametrize("population", PUBLISHED)
+def test_heuristics_return_what_was_published(population: int) -> None:
+    model = build(population=population)
+    heuristics = model.heuristics()
+    for name, published in PUBLISHED[population].items():
+        report = evaluate(model, heuristics[name], worlds=WORLDS)
+        ours = report["discounted_return_ci95"] / 1.98
+        theirs = ours * math.sqrt(WORLDS / RUNS.get(name, WORLDS))
+        # half a unit of the last printed digit, and four standard errors of the difference
+        allowed = 0.005 + FREEDOM.get(name, 0.0) + 4 * math.hypot(ours, theirs)
+        assert abs(report["discounted_return_mean"] - published) < allowed, name
+
+
+def test_fluid_programme_has_the_published_value() -> None:
+    """13.134 over 150 steps."""
+    assert transport_lp.solve(build()._transport(), fluid=True).value == pytest.approx(13.134, abs=5e-4)
+
+
+def tangents(data: transport_lp.Transport) -> float:
+    """The programme written with m <= a + b mu for the tangent at every integer, one row each."""
+    network, phi = data.network, ExpectedMin(data.rate)
+    origin, slot = np.nonzero(network.neighbors >= 0)
+    target, v, edges = network.neighbors[origin, slot], network.num_nodes, len(origin)
+    balance = sparse.lil_matrix((data.horizon * v, data.horizon * (v + edges)))
+    rows: list[tuple[np.ndarray, float]] = []
+    for t in range(data.horizon):
+        here, before = t * (v + edges), (t - 1) * (v + edges)
+        for node in range(v):
+            balance[t * v + node, here + node] = 1
+            leaving = here + v + np.flatnonzero(origin == node)
+            balance[t * v + node, leaving] = 1
+            if t:
+                balance[t * v + node, before + np.arange(v)] = -data.dropoff[:, node]
+                balance[t * v + node, before + v + np.flatnonzero(target == node)] = -1
+            slopes = np.append(phi.slopes(node), 0.0)
+            for n, slope in enumerate(slopes):
+                row = np.zeros(data.horizon * (v + edges))
+                row[here + node], row[leaving] = 1 - slope, -slope
+                rows.append((row, (slopes[:n].sum() - slope * n) / data.population))
+    start = np.zeros(data.horizon * v)
+    start[:v] = data.initial
+    gain = np.concatenate([np.full(v, data.fare), np.where(origin != target, -data.move_cost, 0)])
+    result = linprog(
+        -np.kron(data.gamma ** np.arange(data.horizon), gain),
+        A_ub=sparse.csr_matrix(np.stack([row for row, _ in rows])),
+        b_ub=[limit for _, limit in rows],
+        A_eq=balance.tocsr(),
+        b_eq=start,
+        method="highs-ds",
+    )
+    return -float(result.fun)
+
+
+@pytest.mark.parametrize("population", [5, 40])
+def test_pieces_of_phi_are_tangents_at_every_integer(population: int) -> None:
+    """The programme in segments has the value of the programme in tangents."""
+    data = build(population=population, graph=nx.path_graph(4), demand=[1, 5, 2, 9], horizon=6)._transport()
+    assert transport_lp.solve(data, fluid=False).value == pytest.approx(tangents(data), abs=1e-8)
+
+
+@pytest.mark.parametrize("matching", ["physical", "independent"])
+def test_bound_holds_for_the_exact_optimum(matching: Any) -> None:
+    """The best central planner of line 3, N = 4, over 30 steps stays below the bound, and that below the fluid one."""
+    model = build(4, graph=nx.path_graph(3), demand=[0.02, 0.02, 1], horizon=30, matching=matching)
+    game = ExactGame(model)
+    best = game.expected(game.optimal_values(steps=30))
+    finite, fluid = (transport_lp.solve(model._transport(), fluid=fluid).value for fluid in (False, True))
+    assert 0.9 * finite < best < finite < fluid
+    assert model.bound().value == pytest.approx(finite)
+
+
+def test_bound_is_tight_where_nothing_is_random() -> None:
+    """One node, demand far beyond N: every driver is served at every step, sum_t gamma^t = bound."""
+    model = build(3, graph=[[0, 1]], demand=[1, 1], total_demand=50.0, horizon=20)
+    assert model.bound().value == pytest.approx((1 - 0.95**20) / 0.05, abs=1e-6)
+
+
+def test_moves_are_those_of_the_page() -> None:
+    """0 stay, 1 up, 2 right, 3 down, 4 left; cell (i, j) is i * cols + j."""
+    model = build(rows=3, cols=4)
+    centre = 1 * 4 + 1
+    assert model.moves[centre].tolist() == [5, 1, 6, 9, 4]
+    assert model.legal[0].tolist() == [True, False, True, True, False]
+    assert model.moves[0].tolist() == [0, 0, 1, 4, 0]
+
+
+def test_actions_on_a_graph_are_neighbour_slots() -> None:
+    model = build(graph=[[2, 0], [0, 1]])
+    assert model.network.nodes == (0, 1, 2)
+    assert model.moves.tolist() == [[0, 1, 2], [1, 0, 1], [2, 0, 2]]
+    assert model.legal.tolist() == [[True, True, True], [True, True, False], [True, True, False]]
+
+
+def test_published_layout() -> None:
+    """w(i, j) = exp(-((i - .5)^2 + (j - .5)^2) / 1.5) + .7 exp(-(i - 3.5)^2 - (j - 4)^2) + .03, summing to .7."""
+    weight = [
+        math.exp(-((i - 0.5) ** 2 + (j - 0.5) ** 2) / 1.5) + 0.7 * math.exp(-((i - 3.5) ** 2) - (j - 4) ** 2) + 0.03
+        for i in range(5)
+        for j in range(5)
+    ]
+    np.testing.assert_allclose(build().demand, 0.7 * np.array(weight) / sum(weight), rtol=1e-12)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_are_positive(layout: str) -> None:
+    model = build(layout=layout, rows=4, cols=6)
+    assert (model.demand > 0).all()
+    assert model.demand.sum() == pytest.approx(0.7)
+
+
+def test_the_lp_policy_follows_the_fluid_flows() -> None:
+    """In the limit N = infinity the LP policy earns the fluid programme's value."""
+    model = build()
+    lp = model.heuristics()["lp"]
+    assert isinstance(lp, TablePolicy)
+    from mfnet_envs.simulator import Simulator
+
+    simulator, mu, value = Simulator(model), model.initial[None], 0.0
+    for t in range(model.evaluation[0]):
+        mu, rewards = simulator.mean_field_step(mu, lp.table[t])
+        value += 0.95**t * float(rewards.sum())
+    assert value == pytest.approx(transport_lp.solve(model._transport(), fluid=True).value, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"population": 0}, "population must be a positive integer"),
+        ({"population": 2.5}, "population must be a positive integer"),
+        ({"rows": 0}, "rows must be a positive integer"),
+        ({"layout": "hotspot"}, "layout must be one of two_hotspots"),
+        ({"matching": "perfect"}, "matching must be 'physical' or 'independent'"),
+        ({"fare": -1.0}, "fare must be a non-negative number"),
+        ({"move_cost": math.nan}, "move_cost must be a non-negative number"),
+        ({"horizon": 0}, "horizon must be at least 1 step"),
+        ({"demand": [1.0, 2.0]}, "demand must be 25 non-negative numbers"),
+        ({"demand": np.zeros(25)}, "demand must be positive somewhere"),
+        ({"graph": [[0, 1], [2, 3]]}, "falls into 2 parts"),
+        ({"graph": [[0, 1, 2]]}, "graph must be a networkx graph or a list of edges"),
+        ({"gamma": 1.0}, "gamma must lie strictly between 0 and 1"),
+        ({"population": 10**9}, "physical matching needs population <"),
+    ],
+)
+def test_options_it_refuses(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        build(**options)
+
+
+def test_it_is_its_own_class() -> None:
+    assert isinstance(build(), Grid)
