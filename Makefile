@@ -17,7 +17,7 @@ HOME_OF_VENV := $(abspath $(VENV))
 STALE := $(shell [ "$$(cat $(READY) 2>/dev/null)" = "$(HOME_OF_VENV)" ] && $(BIN)/python -c '' 2>/dev/null || echo FORCE)
 PIP_INSTALL = -m pip install -q -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: FORCE help setup demo test test-slow lint format bench wheel clean
+.PHONY: FORCE help setup demo test test-slow lint format bench tables wheel clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,11 @@ format: $(READY)  ## put the code into the house's format
 
 bench: $(READY)  ## measure speed, as ratios within one process
 	$(BIN)/python benchmarks/core.py
+
+tables: $(READY)  ## print the README's tables of returns (about an hour and a half)
+	$(BIN)/python benchmarks/learning.py manhattan grid layout2
+	$(BIN)/python benchmarks/learning.py radii modes --seeds 2
+	$(BIN)/python benchmarks/heuristics.py
 
 # The extras are left out on purpose: whoever installs only the environments gets no torch, and all of `mfnet env` must work there.
 wheel: $(READY)  ## build the wheel and try it alone in a bare environment

@@ -118,8 +118,8 @@ def grid(pool: ProcessPoolExecutor, seeds: int) -> None:
 
 def layout2(pool: ProcessPoolExecutor, seeds: int) -> None:
     """The same with the layout that nothing was tuned on."""
-    for population in (25, 100, 500):
-        learners = {"learnt, 61k steps": {"total_env_steps": 61_440}}
+    for population, budgets in ((25, (61_440,)), (100, (61_440, 245_760)), (500, (61_440, 245_760))):
+        learners = {f"learnt, {steps // 1000}k steps": {"total_env_steps": steps} for steps in budgets}
         table(pool, GRID, {"population": population, "layout": "four_corners"}, learners, seeds, 512)
 
 

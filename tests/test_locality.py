@@ -23,7 +23,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "Q": {"critic_form": "q"},
     "energy": {"policy": "energy"},
     "tilted": {"policy": "tilted"},
-    "unserved": {"score": "unserved"},
+    "all scores": {"score": "all"},
     "sgd in a ball": {"optimizer": "sgd", "radius": 0.5, "actor_lr": 3.0},
     "adam in a ball": {"radius": 0.5},
 }

@@ -55,6 +55,19 @@ def test_weighted_gradient_is_autograd(symmetric: bool) -> None:
     torch.testing.assert_close(found, weights.grad, rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("samples", [1, SAMPLES])
+def test_descent_is_along_autograd(samples: int) -> None:
+    """W - lr sum_l c_l grad f(x_l), written in place: one sample (an outer product) and many."""
+    net, weights, x = network()
+    x, c = x[:, :samples], torch.as_tensor(np.random.default_rng(2).normal(size=(COUNT, samples)))
+    leaf = weights.clone().requires_grad_(True)
+    (c * net.value(leaf, x)).sum().backward()
+    assert leaf.grad is not None
+    expected = weights - 0.3 * leaf.grad
+    assert net.descend_(weights, net.hidden(weights, x), x, c, 0.3) is weights
+    torch.testing.assert_close(weights, expected, rtol=1e-12, atol=1e-14)
+
+
 def test_gradient_is_a_slope() -> None:
     """Central differences, where no neuron switches: f is linear there, so they are exact."""
     net, weights, x = network()
