@@ -36,6 +36,7 @@ def write(path: str | os.PathLike[str], record: dict[str, Any], arrays: dict[str
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        draft.chmod(0o755)  # a checkpoint is for reading, a temporary folder is not
     except OSError as error:
         reason = f"cannot write a checkpoint in {target.parent}: {error.strerror}; choose another folder"
         raise CheckpointError(reason) from error
