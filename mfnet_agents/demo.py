@@ -26,7 +26,7 @@ from mfnet_agents.yardstick import Yardstick
 
 ENV = "MFNet-RideShareNYC-v0"
 RADII = (0, 1, 2, 3, 6)  # hops of credit
-STAIRCASE_STEPS = 40_960  # of each short run
+STAIRCASE_STEPS = 81_920  # of each short run
 PLAIN = {"potential": "none", "lambda_": 0.9, "actor_lr": 0.3}  # rewards as paid; short runs take larger steps
 LOG = "second_process.log"  # only a demo folder holds one
 
