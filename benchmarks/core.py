@@ -82,7 +82,7 @@ def walk(model: LocalModel, batch: int = 1) -> Callable[[], None]:
     pi = uniform(model).table[0]
 
     def step() -> None:
-        state[0], _ = simulator.step(state[0], simulator.act(state[0], pi, rng), rng)
+        state[0] = simulator.play(state[0], pi, rng).next_counts
 
     for _ in range(30):
         step()

@@ -86,8 +86,8 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.nda
         raise CheckpointError(f"no checkpoint at {path}: the folder must hold algorithm.json and state.npz")
     try:
         record = json.loads((target / "algorithm.json").read_text("utf-8"))
-        with np.load(target / "state.npz", allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with (target / "state.npz").open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
     except Exception as error:  # whatever damage makes the parsers raise
         reason = f"the checkpoint at {path} is damaged ({type(error).__name__}); use an earlier one"
         raise CheckpointError(reason) from error

@@ -35,8 +35,8 @@ NEEDS = {
     "lp": "the model and a linear programme",
     "threshold_lp": "the model and a linear programme; leaves only as far as there are too many",
     "hybrid_lp": "the model, a linear programme, and two numbers searched on the simulated Manhattan",
-    "learnt, best": "samples; the iterate that was best on seeds of their own",
-    "learnt, last": "samples; the last iterate",
+    "learnt, best": "samples, the demand and trip tables, no solver; the iterate that was best on seeds of their own",
+    "learnt, last": "the same; the last iterate",
 }
 
 
