@@ -24,7 +24,7 @@ help:  ## show this list
 
 setup: $(READY)  ## create the virtual environment and install everything into it
 
-demo: $(READY)  ## learn a taxi policy for Manhattan and write a report (about 6 minutes on 2 cores)
+demo: $(READY)  ## learn a taxi policy for Manhattan and write a report (about 3 minutes on 2 cores, once installed)
 	$(BIN)/mfnet demo
 
 test: $(READY)  ## run the tests (under 10 minutes on 2 cores)

@@ -180,7 +180,7 @@ def _add_env(commands: Any) -> None:
 
 
 def _add_demo(commands: Any) -> None:
-    demo = _add(commands, "demo", _demo, "learn a taxi policy for Manhattan, write a report (about 5 minutes)")
+    demo = _add(commands, "demo", _demo, "learn a taxi policy for Manhattan, write a report (about 3 minutes)")
     demo.add_argument("--out", type=Path, default=Path("runs") / "demo", metavar="DIR", help="default runs/demo")
     demo.add_argument("--steps", type=_positive, metavar="BUDGET", help="environment steps of the main run")
     demo.add_argument("--worlds", type=_positive, help="worlds of every evaluation (default 256)")
