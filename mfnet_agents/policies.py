@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mfnet_agents.nets import DTYPE, TwoLayer
+from mfnet_envs.exact import compositions, rank
 from mfnet_envs.model import Floats, LocalModel
 from mfnet_envs.network import Ints
 from mfnet_envs.policy import Policy
@@ -299,7 +300,7 @@ class EnergyPolicy(LearnedPolicy):
         rows, teams = self._rows(self._largest), np.arange(sizes.shape[1])
         n = rows.sum(1)
         taken = np.zeros(law.shape)
-        np.add.at(taken, (np.broadcast_to(teams, sizes.shape), rank(actions)), c.numpy())
+        np.add.at(taken, (np.broadcast_to(teams, sizes.shape), row_of(actions)), c.numpy())
         drawn = np.zeros((len(teams), self._largest + 1))
         np.add.at(drawn, (np.broadcast_to(teams, sizes.shape), sizes), c.numpy())
         # sum of c (indicator of the drawn row - Pi), times d(energy)/d(f)
@@ -312,7 +313,7 @@ class EnergyPolicy(LearnedPolicy):
 
     def log_prob(self, sizes: Ints, actions: Ints) -> Tensor:
         law = self._log_law(self._rows(int(sizes.max(initial=0))))
-        return law[torch.arange(sizes.shape[1]), torch.as_tensor(rank(actions))]
+        return law[torch.arange(sizes.shape[1]), torch.as_tensor(row_of(actions))]
 
     def team_law(self, s: int, n: int) -> Floats:
         """Probabilities of the compositions of ``n``, in lexicographic order, for team number ``s``."""
@@ -339,15 +340,6 @@ def _log_multinomial(h: Tensor) -> Tensor:
     return torch.lgamma(h.sum(-1) + 1) - torch.lgamma(h + 1).sum(-1)
 
 
-@lru_cache(maxsize=32)
-def compositions(n: int, parts: int) -> Ints:
-    """All ``(C(n + parts - 1, parts - 1), parts)`` ways to write n as an ordered sum, in lexicographic order."""
-    if parts == 1:
-        return np.array([[n]])
-    blocks = [np.insert(compositions(n - first, parts - 1), 0, first, axis=1) for first in range(n + 1)]
-    return np.concatenate(blocks)
-
-
 @lru_cache(maxsize=8)
 def all_compositions(largest: int, parts: int) -> Ints:
     """The compositions of 0, 1, ..., ``largest`` one after the other: ``(C(largest + parts, parts), parts)``."""
@@ -359,16 +351,9 @@ def first_row(n: Ints | int, parts: int) -> Ints:
     return _binomial(np.asarray(n) - 1 + parts, parts)
 
 
-def rank(h: Ints) -> Ints:
+def row_of(h: Ints) -> Ints:
     """The row of each composition ``h (..., A)`` in :func:`all_compositions`."""
-    parts = h.shape[-1]
-    left = h.sum(-1)
-    row = first_row(left, parts)
-    for i in range(parts - 1):
-        p = parts - 1 - i  # the hockey stick: how many compositions have a smaller part i
-        row = row + _binomial(left + p, p) - _binomial(left - h[..., i] + p, p)
-        left = left - h[..., i]
-    return row
+    return first_row(h.sum(-1), h.shape[-1]) + rank(h)
 
 
 def _binomial(n: NDArray[np.int64], k: int) -> Ints:

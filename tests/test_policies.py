@@ -275,10 +275,10 @@ def test_too_many_compositions() -> None:
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 4])
 def test_rows_and_ranks(parts: int) -> None:
-    """The table of all compositions of 0 .. 6 is itertools' list, sizes one after the other, and rank inverts it."""
+    """The table of all compositions of 0 .. 6 is itertools' list, sizes one after the other, and row_of inverts it."""
     listed = [h for n in range(7) for h in compositions(n, parts)]
     assert [tuple(row) for row in policies.all_compositions(6, parts).tolist()] == listed
-    assert policies.rank(np.array(listed)).tolist() == list(range(len(listed)))
+    assert policies.row_of(np.array(listed)).tolist() == list(range(len(listed)))
     starts = [next(i for i, h in enumerate(listed) if sum(h) == n) for n in range(7)]
     assert policies.first_row(np.arange(7), parts).tolist() == starts
 
