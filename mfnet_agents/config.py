@@ -148,12 +148,14 @@ MODES: dict[str, dict[str, Any]] = {
         "actor_lr": "T_a^-1/2", "critic_lr": "min((1-gamma)/8, T_c^-1/2)", "radius": 1.0, "crowd_input": "share",
         "critic_input": "share", "symmetric_start": False, "warm_start": False, "optimizer": "sgd", "baseline": "none",
         "advantage_scale": "none", "lr_decay": 1.0, "sampling": "stationary", "score": "all",
+        "energy_law": "by size", "energy_samples": "by law",
     },
     "practical": {
         "policy": "individual", "critic_form": "v", "critic_width": 64, "actor_width": 32, "credit_hops": "reach",
         "actor_lr": 0.03, "critic_lr": 3e-3, "radius": None, "crowd_input": "scaled",
         "critic_input": "scaled", "symmetric_start": True, "warm_start": True, "optimizer": "adam", "baseline": "mean",
         "advantage_scale": "global", "lr_decay": "long runs", "sampling": "restart", "score": "booked",
+        "energy_law": "by size", "energy_samples": "by law",
     },
 }  # fmt: skip
 # What the printed algorithm leaves no choice about.
@@ -188,6 +190,12 @@ class DecNeuralACConfig(AlgorithmConfig):
     actor_width: int | str = option(AUTO, "training", "M of the policies")
     temperature: float = option(1.0, "training", "tau of (14), tau0 where it is per agent")
     temperature_mode: Literal["fixed", "per_agent"] = option("fixed", "training", "energy policies: tau, or tau0 n")
+    energy_law: str = option(
+        AUTO, "training", "compositions of energy policies: enumerate (exact), candidates or metropolis; auto: by size"
+    )
+    energy_samples: int | str = option(
+        AUTO, "training", "K, compositions drawn for a team that has more; auto: 256 candidates or 64 chains"
+    )
     radius: float | str | None = option(AUTO, "training", "R of the projection (21); None: no projection")
     actor_lr: float | str = option(AUTO, "training", "step size of the policies")
     critic_lr: float | str = option(AUTO, "training", "step size of the critics")
@@ -225,7 +233,7 @@ class DecNeuralACConfig(AlgorithmConfig):
             check(name, getattr(self, name), positive, "a positive integer")
         for name in ("burn_in", "critic_warmup"):
             check(name, getattr(self, name), whole, "a non-negative integer")
-        for name in ("critic_width", "actor_width"):
+        for name in ("critic_width", "actor_width", "energy_samples"):
             check(name, getattr(self, name), lambda x: x == AUTO or positive(x), "'auto' or a positive integer")
         for name, choices in CHOICES.items():
             check(name, getattr(self, name), choices.__contains__, " or ".join(map(repr, choices)))
@@ -271,9 +279,22 @@ class DecNeuralACConfig(AlgorithmConfig):
                 chosen.get("policy", self.policy) == "individual" and chosen.get("critic_form", self.critic_form) == "v"
             )
             chosen["score"] = "unserved" if rationed and alone else "all"
+        if chosen.get("energy_law") == "by size":
+            chosen["energy_law"] = self._law_that_fits(model, chosen.get("policy", self.policy))
+        if chosen.get("energy_samples") == "by law":
+            chosen["energy_samples"] = 64 if chosen.get("energy_law", self.energy_law) == "metropolis" else 256
         if chosen.get("lr_decay") == "long runs":
             chosen["lr_decay"] = 0.1 if self.total_env_steps > LONG_RUN else 1.0
         return dataclasses.replace(self, gamma=gamma, **chosen)
+
+    def _law_that_fits(self, model: LocalModel, policy: str) -> str:
+        """Enumeration where it can be had; else the fallback whose law holds up as teams grow (docs/theory.md)."""
+        from mfnet_agents.energy import is_enumerable
+
+        if is_enumerable(model.population, model.num_actions):
+            return "enumerate"
+        narrow = policy == "tilted" or self.temperature_mode == "per_agent"  # laws that concentrate as n grows
+        return "metropolis" if narrow else "candidates"
 
     @property
     def env_steps_per_iteration(self) -> int:
@@ -293,6 +314,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "policy": (AUTO, "individual", "energy", "tilted"),
     "critic_form": (AUTO, "q", "v"),
     "temperature_mode": ("fixed", "per_agent"),
+    "energy_law": (AUTO, "enumerate", "candidates", "metropolis"),
     "optimizer": (AUTO, "adam", "sgd"),
     "crowd_input": (AUTO, "share", "scaled", "bounded"),
     "critic_input": (AUTO, "share", "scaled", "standardised"),

@@ -18,8 +18,10 @@ from mfnet_agents import critics, updates
 from mfnet_agents.algorithm import Algorithm
 from mfnet_agents.checkpoint import generator_state, set_generator_state
 from mfnet_agents.config import AlgorithmConfig, DecNeuralACConfig
+from mfnet_agents.energy import EnergyPolicy, TeamPolicy, check_enumerable
+from mfnet_agents.energy_sampled import SampledEnergyPolicy
 from mfnet_agents.nets import DTYPE, TwoLayer, box, project
-from mfnet_agents.policies import EnergyPolicy, IndividualPolicy, LearnedPolicy
+from mfnet_agents.policies import IndividualPolicy, LearnedPolicy
 from mfnet_agents.potential import Bookkeeper
 from mfnet_agents.sampling import Rollout, Sampler, tensor, visitation_pairs
 from mfnet_envs.model import Floats, LocalModel
@@ -350,16 +352,20 @@ class DecNeuralAC(Algorithm):
 
 def make_policy(model: LocalModel, settings: DecNeuralACConfig, rng: np.random.Generator) -> LearnedPolicy:
     """The policy a resolved config asks for, at its starting weights."""
-    kind = IndividualPolicy if settings.policy == "individual" else EnergyPolicy
+    kind = IndividualPolicy if settings.policy == "individual" else TeamPolicy
     crowd: Any = settings.crowd_input
     inputs = kind.inputs(model, crowd)
     width, symmetric = int(settings.actor_width), bool(settings.symmetric_start)
     net = TwoLayer.create(rng, len(model.team_states), inputs, width, symmetric=symmetric)
     if settings.policy == "individual":
         return IndividualPolicy(model, net, crowd, settings.temperature)
-    per_agent = settings.temperature_mode == "per_agent"
-    tilted = settings.policy == "tilted"
-    return EnergyPolicy(model, net, crowd, settings.temperature, tilted=tilted, per_agent=per_agent)
+    form = {"tilted": settings.policy == "tilted", "per_agent": settings.temperature_mode == "per_agent"}
+    law: Any = settings.energy_law
+    if law == "enumerate":
+        check_enumerable(model.population, model.num_actions)
+        return EnergyPolicy(model, net, crowd, settings.temperature, **form)
+    samples = int(settings.energy_samples)
+    return SampledEnergyPolicy(model, net, crowd, settings.temperature, **form, law=law, samples=samples)
 
 
 def _warn(asked: DecNeuralACConfig, settings: DecNeuralACConfig, model: LocalModel) -> None:

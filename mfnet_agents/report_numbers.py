@@ -111,6 +111,23 @@ def as_text(policies: dict[str, Any], yardstick: Yardstick) -> str:
     return "\n".join([lines[0], "-" * max(map(len, lines)), *lines[1:]])
 
 
+def executions(policies: dict[str, Any], yardstick: Yardstick) -> list[str]:
+    """One line for each policy whose teams act as one: what it reaches with agents that draw for themselves."""
+    lines = []
+    for name, entry in policies.items():
+        report = entry["report"]
+        if f"execution_gap_{yardstick.key}_mean" not in report:
+            continue
+        alone, gap = (
+            yardstick.text(
+                *yardstick.read({k.removeprefix(start): v for k, v in report.items() if k.startswith(start)})
+            )
+            for start in ("individual_execution_", "execution_gap_")
+        )
+        lines.append(f"{NAMES.get(name, name)}, every agent for itself: {alone} (teams minus individuals: {gap})")
+    return lines
+
+
 def _percent(gap: float | None) -> str:
     return "" if gap is None else f"{100 * gap:.1f} %"
 

@@ -2,7 +2,7 @@
 
 ``config.json``   the options, the yardstick with its bound, versions and the command;
 ``progress.csv``  one row per iteration, evaluations in the rows where they happened;
-``checkpoints/``  ``last`` and ``best``; best is chosen on evaluation seeds of its own (SPEC reading 14);
+``checkpoints/``  ``last`` and ``best``; best is chosen on evaluation seeds of its own (reading 14);
 ``result.json``   both, measured once more on seeds that chose nothing, beside the random policy and the bound.
 """
 

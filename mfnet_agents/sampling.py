@@ -1,6 +1,6 @@
 """Where samples come from, and the one border between numpy and torch.
 
-Two laws (SPEC reading 10). "restart": the chain gamma P + (1 - gamma) P_0, whose stationary law is exactly the
+Two laws (reading 10). "restart": the chain gamma P + (1 - gamma) P_0, whose stationary law is exactly the
 discounted visitation sigma of (12); a step's true successor is kept for bootstrapping before a world is restarted.
 "stationary": the plain chain, whose long-run law is nu; what is optimised there is the long-run average.
 """

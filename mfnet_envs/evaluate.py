@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.policy import Policy
+from mfnet_envs.policy import Individually, Policy
 from mfnet_envs.simulator import Simulator
 
 
@@ -29,24 +29,37 @@ def evaluate(
 
     Returns:
         ``discounted_return_mean`` (gamma of the model, from the first step), ``reward_per_step_mean`` (after warm-up),
-        ``episode_return_mean`` (undiscounted), all per agent, each with ``_ci95``, and ``episode_len_mean``.
+        ``episode_return_mean`` (undiscounted), all per agent, each with ``_ci95``, and ``episode_len_mean``. A policy
+        whose teams act as one (it overrides ``sample``) is measured so, and once more with agents that draw for
+        themselves: ``individual_execution_<criterion>_*``, and the paired difference, teams minus individuals, as
+        ``execution_gap_<criterion>_*``.
     """
     rewards = returns(model, policy, worlds=worlds, seed=seed, steps=steps)
     steps = rewards.shape[1]
     warmup = model.evaluation[1] if warmup is None else warmup
     if not 0 <= warmup < steps:
         raise ValueError(f"warmup must lie in 0..{steps - 1}, not {warmup}")
-    discount = model.gamma ** np.arange(steps)
-    per_world = {
-        "discounted_return": rewards @ discount,
-        "reward_per_step": rewards[:, warmup:].mean(1),
-        "episode_return": rewards.sum(1),
-    }
+    per_world = criteria(rewards, model.gamma, warmup)
+    if policy.acts_as_team:
+        alone = criteria(
+            returns(model, Individually(policy), worlds=worlds, seed=seed, steps=steps), model.gamma, warmup
+        )
+        gap = {f"execution_gap_{name}": values - alone[name] for name, values in per_world.items()}
+        per_world |= {f"individual_execution_{name}": values for name, values in alone.items()} | gap
     report = {"episode_len_mean": float(steps)}
     for name, values in per_world.items():
         report[f"{name}_mean"] = float(values.mean())
         report[f"{name}_ci95"] = half_width(values)
     return report
+
+
+def criteria(rewards: Floats, gamma: float, warmup: int) -> dict[str, Floats]:
+    """What a world is measured by, ``(worlds,)`` each, from mean rewards per agent ``(worlds, steps)``."""
+    return {
+        "discounted_return": rewards @ gamma ** np.arange(rewards.shape[1]),
+        "reward_per_step": rewards[:, warmup:].mean(1),
+        "episode_return": rewards.sum(1),
+    }
 
 
 def returns(model: LocalModel, policy: Policy, *, worlds: int = 256, seed: int = 0, steps: int | None = None) -> Floats:

@@ -38,9 +38,14 @@ class Policy(ABC):
         """Action counts ``(B, T, A)`` of the states that have a choice: by default the multinomial (5)."""
         return self.simulator.act(counts, self.teams(counts, t), rng)
 
+    @property
+    def acts_as_team(self) -> bool:
+        """Whether :meth:`sample` has a law of its own, so that the agents of a team are not independent."""
+        return type(self).sample is not Policy.sample
+
     def play(self, simulator: Simulator, counts: Ints, t: int, rng: np.random.Generator) -> Transition:
         """Act and step: the law of :meth:`sample` followed by ``simulator.transition``."""
-        if type(self).sample is Policy.sample:  # independent agents have a cheaper joint draw
+        if not self.acts_as_team:  # independent agents have a cheaper joint draw
             return simulator.play(counts, self.teams(counts, t), rng)
         return simulator.transition(counts, self.sample(counts, t, rng), rng)
 
@@ -49,6 +54,20 @@ class Policy(ABC):
         if getattr(self, "_simulator", None) is None:
             self._simulator = Simulator(self.model)
         return self._simulator
+
+
+class Individually(Policy):
+    """Truly decentralised execution of a team policy: every agent draws for itself from the marginal pi_bar(s, n).
+
+    Same mean shares, another variance (reading 11).
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy.model)
+        self.policy = policy
+
+    def teams(self, counts: Ints, t: int) -> Floats:
+        return self.policy.teams(counts, t)
 
 
 class TablePolicy(Policy):

@@ -71,6 +71,8 @@ def test_from_dict_refuses_unknown_names() -> None:
         ({"actor_width": 3}, "the width must be positive, and even with a symmetric start; not 3"),
         ({"temperature": 0}, "temperature must be a positive number"),
         ({"temperature_mode": "hot"}, "temperature_mode must be 'fixed' or 'per_agent'"),
+        ({"energy_law": "exact"}, "energy_law must be 'auto' or 'enumerate' or 'candidates' or 'metropolis'"),
+        ({"energy_samples": 0}, "energy_samples must be 'auto' or a positive integer, not 0"),
         ({"radius": -1}, "radius must be 'auto', None or a positive number"),
         ({"actor_lr": -0.1}, "actor_lr must be 'auto' or a positive number"),
         ({"critic_lr": "fast"}, "critic_lr must be 'auto' or a positive number"),

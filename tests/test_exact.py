@@ -1,7 +1,6 @@
-"""The exact game against a slower and plainer enumeration: every agent by name, every order, every outcome."""
+"""The exact game against the game of agents with names, closed forms, linear programmes and published optima."""
 
 import itertools
-import math
 from functools import cache
 from typing import Any
 
@@ -11,7 +10,7 @@ import pytest
 import toys
 from scipy import optimize, stats
 
-from mfnet_envs.exact import ExactGame, compositions, rank
+from mfnet_envs.exact import ExactGame, NamedGame, compositions, rank
 from mfnet_envs.model import LocalModel
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import Policy, uniform
@@ -31,89 +30,7 @@ def some_policy(model: LocalModel, seed: int = 0) -> np.ndarray:
     return pi / pi.sum(2, keepdims=True)
 
 
-class Named:
-    """The game of agents with names: S^N joint states, written out from the definitions (1) and (2)."""
-
-    def __init__(self, model: LocalModel) -> None:
-        self.model = model
-        self.s, self.n = model.network.num_states, model.population
-        self.states = list(itertools.product(range(self.s), repeat=self.n))
-        self.single = cache(self._single)
-
-    def counts(self, joint: tuple[int, ...]) -> np.ndarray:
-        return np.bincount(joint, minlength=self.s)
-
-    def _single(self, joint: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Rewards (S, A) and where one agent goes, with a place of the quota and without: (S, A, S)."""
-        model, network = self.model, self.model.network
-        hood = np.zeros((1, *network.neighbors.shape, model.num_groups))
-        for s in joint:
-            v, layer = divmod(s, network.layers)
-            hood[0][network.neighbors == v, model.groups[layer]] += 1 / self.n
-        rewards, served, others = np.zeros(model.legal.shape), *np.zeros((2, *model.legal.shape, self.s))
-        weights = np.broadcast_to(
-            model.branch_weights(hood)[0], (len(model.active), model.num_actions, len(model.branches))
-        )
-        for s, a in itertools.product(range(self.s), range(model.num_actions)):
-            action = a if model.legal[s, a] else list(model.legal[s]).index(True)
-            if model.transit[s]:
-                others[s, a] = served[s, a] = self.branch(-1, s, action)
-                continue
-            row = list(model.active).index(s)
-            rewards[s, a] = model.reward(hood)[0, row, action]
-            quota = None if model.quota is None else model.quota.branch
-            open_weights = {k: w for k, w in enumerate(weights[row, action]) if k != quota}
-            others[s, a] = sum(w * self.branch(k, s, action) for k, w in open_weights.items())
-            others[s, a] /= sum(open_weights.values())
-            served[s, a] = others[s, a] if quota is None else self.branch(quota, s, action)
-        return rewards, served, others
-
-    def branch(self, k: int, s: int, a: int) -> np.ndarray:
-        branch = self.model.branches[k]
-        column = a if branch.successors.shape[1] > 1 else 0
-        law = np.zeros(self.s)
-        for successor, chance in zip(branch.successors[s, column], branch.probabilities[s, column], strict=True):
-            law[successor] += chance
-        return law
-
-    def winners(self, joint: tuple[int, ...]) -> list[tuple[float, tuple[int, ...]]]:
-        """Chance of every set of served agents."""
-        if self.model.quota is None:
-            return [(1.0, (0,) * self.n)]
-        counts, sets = self.counts(joint), []
-        for flags in itertools.product((0, 1), repeat=self.n):
-            chance = 1.0
-            for s, rate in enumerate(self.model.quota.rate):
-                m = sum(flag for flag, state in zip(flags, joint, strict=True) if state == s)
-                places = stats.poisson.pmf(m, rate) if m < counts[s] else stats.poisson.sf(m - 1, rate)
-                chance *= places / math.comb(counts[s], m)
-            sets.append((chance, flags))
-        return sets
-
-    def law(self, joint: tuple[int, ...], choices: list[np.ndarray]) -> np.ndarray:
-        """The law of the next joint state, ``(S,) * N``, when agent i draws its action from ``choices[i]``."""
-        _, served, others = self.single(joint)
-        law = np.zeros((self.s,) * self.n)
-        for chance, flags in self.winners(joint):
-            rows = [c @ (served if flag else others)[s] for s, c, flag in zip(joint, choices, flags, strict=True)]
-            outer = rows[0]
-            for row in rows[1:]:
-                outer = np.multiply.outer(outer, row)
-            law += chance * outer
-        return law
-
-    def chain(self, pi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Transition matrix over joint states and each agent's mean reward, ``(S^N, N)``."""
-        laws, rewards = [], []
-        for joint in self.states:
-            counts = self.counts(joint)
-            choices = [pi[s, counts[s]] for s in joint]
-            laws.append(self.law(joint, choices).reshape(-1))
-            rewards.append([c @ self.single(joint)[0][s] for s, c in zip(joint, choices, strict=True)])
-        return np.array(laws), np.array(rewards)
-
-
-def by_counts(game: ExactGame, named: Named) -> np.ndarray:
+def by_counts(game: ExactGame, named: NamedGame) -> np.ndarray:
     """``(S^N,)``: the count vector of every joint state."""
     return game.index(np.array([named.counts(joint) for joint in named.states]))
 
@@ -138,7 +55,7 @@ def test_numbers_of_count_vectors_and_pairs() -> None:
 @pytest.mark.parametrize("form", FORMS)
 def test_laws_are_those_of_named_agents(form: str) -> None:
     model = model_of(form)
-    game, named, pi = ExactGame(model), Named(model), some_policy(model)
+    game, named, pi = ExactGame(model), NamedGame(model), some_policy(model)
     laws, _ = named.chain(pi)
     place = by_counts(game, named)
     merged = np.zeros((len(laws), len(game.count_vectors)))
@@ -151,7 +68,7 @@ def test_laws_are_those_of_named_agents(form: str) -> None:
 def test_lemma_3_1(form: str) -> None:
     """Values of teams add up to the mean value of named agents, and each team has its own share of it, (7)-(9)."""
     model = model_of(form) if form != "transit" else toys.travelling(2)
-    game, named, pi = ExactGame(model, gamma=0.9), Named(model), some_policy(model, seed=1)
+    game, named, pi = ExactGame(model, gamma=0.9), NamedGame(model), some_policy(model, seed=1)
     laws, rewards = named.chain(pi)
     place = by_counts(game, named)
     shares = np.zeros((len(laws), named.s))
@@ -166,7 +83,7 @@ def test_lemma_3_1(form: str) -> None:
 @pytest.mark.parametrize("form", ["two ways", "quota", "general", "transit"])
 def test_laws_given_actions(form: str) -> None:
     model = toys.every_form(2)[form]
-    game, named = ExactGame(model), Named(model)
+    game, named = ExactGame(model), NamedGame(model)
     law = game.pair_transition()
     for i, pair in enumerate(game.pairs):
         cells = [(s, a) for s, a in np.ndindex(pair.shape) for _ in range(pair[s, a])]
@@ -189,7 +106,7 @@ def test_actions_drawn_by_teams_or_by_agents(form: str) -> None:
 
 def as_linear_program(model: LocalModel, gamma: float) -> np.ndarray:
     """Optimal mean values of named agents who may agree on anything: min sum V with V >= r + gamma P V."""
-    named = Named(model)
+    named = NamedGame(model)
     a, b = [], []
     for i, joint in enumerate(named.states):
         for actions in itertools.product(range(model.num_actions), repeat=named.n):
@@ -207,7 +124,7 @@ def test_the_optimum_is_that_of_a_linear_program(form: str) -> None:
     model = toys.every_form(2)[form]
     game = ExactGame(model, gamma=0.8)
     np.testing.assert_allclose(
-        game.optimal_values()[by_counts(game, Named(model))], as_linear_program(model, 0.8), atol=1e-7
+        game.optimal_values()[by_counts(game, NamedGame(model))], as_linear_program(model, 0.8), atol=1e-7
     )
 
 
@@ -325,15 +242,15 @@ def test_gamma_must_be_a_discount_factor(gamma: float) -> None:
 
 def test_instances_it_refuses() -> None:
     with pytest.raises(
-        ValueError, match=r"100 agents on 25 states make .* too many to enumerate; a population of at most \d"
+        ValueError, match=r"100 agents on 25 states make .* too many to enumerate .*; a population of at most \d"
     ):
         ExactGame(grid_v0.build())
-    fits = 5
-    game = ExactGame(grid_v0.build(fits, rows=3, cols=3))
-    with pytest.raises(
-        ValueError, match=r"pairs of counts and actions, too many to enumerate; a population of at most [1-4] fits"
-    ):
+    game = ExactGame(grid_v0.build(5, rows=3, cols=3))
+    sentence = r"pairs of counts and actions, too many .* \(the limit is 60,000\); a population of at most [1-4] fits"
+    with pytest.raises(ValueError, match=sentence):
         game.optimal_values()
+    with pytest.raises(ValueError, match=r"4 named agents on 9 states make 6,561 joint states.*take fewer agents"):
+        NamedGame(grid_v0.build(4, rows=3, cols=3))
 
 
 def test_the_size_it_recommends_fits() -> None:

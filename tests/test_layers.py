@@ -17,7 +17,14 @@ PACKAGES = ("mfnet_envs", "mfnet_agents")
 
 # Lower to higher. A layer may rest, directly or through others, on those before it, never on those after.
 ENVS = (("network",), ("model",), ("simulator",), ("exact", "checks", "views"), ("registration",))
-AGENTS = (("nets",), ("policies", "critics"), ("sampling", "updates"), ("dec_neural_ac",), ("compare",), ("cli",))
+AGENTS = (
+    ("nets", "compositions"),
+    ("policies", "energy", "energy_sampled", "critics"),
+    ("sampling", "updates"),
+    ("dec_neural_ac",),
+    ("compare",),
+    ("cli",),
+)
 
 # Named by the design and not built yet. What is built must leave this set.
 NOT_YET = {"mfnet_agents.compare"}

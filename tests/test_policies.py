@@ -10,9 +10,11 @@ import torch
 import toys
 from scipy import stats
 
+from mfnet_agents import compositions as tables
 from mfnet_agents import policies
+from mfnet_agents.energy import EnergyPolicy
 from mfnet_agents.nets import TwoLayer
-from mfnet_agents.policies import EnergyPolicy, IndividualPolicy, LearnedPolicy
+from mfnet_agents.policies import IndividualPolicy, LearnedPolicy
 from mfnet_envs.model import LocalModel
 
 Kind = Literal["individual", "energy", "per agent", "tilted"]
@@ -269,7 +271,10 @@ def test_update_drops_the_tables() -> None:
 
 def test_too_many_compositions() -> None:
     policy = policy_of("energy", population=200)
-    with pytest.raises(ValueError, match=r"200 agents with 3 actions has 1,373,701 compositions.*policy='individual'"):
+    with pytest.raises(
+        ValueError,
+        match=r"200 agents with 3 actions has 1,373,701 compositions.*energy_law='candidates' or 'metropolis'",
+    ):
         policy.teams(np.array([[200, 0, 0]]), 0)
 
 
@@ -277,10 +282,10 @@ def test_too_many_compositions() -> None:
 def test_rows_and_ranks(parts: int) -> None:
     """The table of all compositions of 0 .. 6 is itertools' list, sizes one after the other, and row_of inverts it."""
     listed = [h for n in range(7) for h in compositions(n, parts)]
-    assert [tuple(row) for row in policies.all_compositions(6, parts).tolist()] == listed
-    assert policies.row_of(np.array(listed)).tolist() == list(range(len(listed)))
+    assert [tuple(row) for row in tables.all_compositions(6, parts).tolist()] == listed
+    assert tables.row_of(np.array(listed)).tolist() == list(range(len(listed)))
     starts = [next(i for i, h in enumerate(listed) if sum(h) == n) for n in range(7)]
-    assert policies.first_row(np.arange(7), parts).tolist() == starts
+    assert tables.first_row(np.arange(7), parts).tolist() == starts
 
 
 # -- what a policy is shown

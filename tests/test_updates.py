@@ -20,8 +20,9 @@ from scipy import stats
 from mfnet_agents import updates
 from mfnet_agents.config import DecNeuralACConfig
 from mfnet_agents.dec_neural_ac import DecNeuralAC
+from mfnet_agents.energy import EnergyPolicy
 from mfnet_agents.nets import TwoLayer
-from mfnet_agents.policies import EnergyPolicy, IndividualPolicy, LearnedPolicy
+from mfnet_agents.policies import IndividualPolicy, LearnedPolicy
 from mfnet_agents.sampling import Rollout, Sampler, visitation_pairs
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.network import StateNetwork
@@ -243,9 +244,11 @@ def value(of: ExactGame, policy: LearnedPolicy) -> float:
 @pytest.mark.parametrize("matching", ["physical", "independent"])
 @pytest.mark.parametrize("kind", ["individual", "energy", "tilted"])
 def test_gradient_with_all_credit_is_the_slope_of_the_value(kind: str, matching: str) -> None:
-    """kappa = diameter and exact Q: (17) = finite differences of the exact J, along random directions."""
+    """kappa = diameter and exact Q: (17) = finite differences of the exact J, along random directions. The exact game
+    finds the same gradient."""
     of, policy = game(2, matching), policy_of(kind, 2)
     gradient = gradient_18(of, policy, exact_q(of, policy), 2)
+    assert of.policy_gradient(policy) == pytest.approx(gradient.numpy(), abs=1e-10)
     theta, rng, step = policy.theta.clone(), np.random.default_rng(0), 1e-6
     for _ in range(3):
         direction = torch.as_tensor(rng.normal(size=theta.shape))
@@ -273,6 +276,26 @@ def test_bias_of_the_localised_gradient() -> None:
         biases.append(float(bias))
     assert biases[0] > 0.01
     assert biases[2] == 0
+
+
+@pytest.mark.parametrize("k", [0, 1, 2])
+def test_best_local_values_are_conditional_means(k: int) -> None:
+    """What Q_y can be at best for who sees (mu, h) within k hops of y: the mean, under sigma Pi, over the pairs that
+    look the same there. With their credit summed over kappa hops they make the exact game's gradient (18)."""
+    of, policy = game(2, "independent"), policy_of("energy", 2)
+    chance, q = visitation(of, policy)[of.pair_counts] * of.pair_probabilities(policy), exact_q(of, policy)
+    truth = np.empty_like(q)
+    for y in range(3):
+        near = [v for v in range(3) if abs(v - y) <= k]
+        looks = [tuple(pair[near].reshape(-1)) for pair in of.pairs]
+        for i, look in enumerate(looks):
+            alike = [j for j, other in enumerate(looks) if other == look]
+            truth[i, y] = np.average(q[alike, y], weights=chance[alike]) if chance[alike].any() else np.nan
+    happens = chance > 0
+    assert of.under(policy).local_action_values(k)[happens] == pytest.approx(truth[happens], abs=1e-10)
+    for kappa in range(3):
+        expected = gradient_18(of, policy, np.where(happens[:, None], truth, 0.0), kappa).numpy()
+        assert of.local_policy_gradient(policy, k, kappa) == pytest.approx(expected, abs=1e-10)
 
 
 @pytest.mark.parametrize("policy", ["individual", "energy", "tilted"])

@@ -1,0 +1,25 @@
+"""The examples run as they stand, and what they print is true."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def printed(name: str) -> str:
+    command = [sys.executable, "-W", "error", str(EXAMPLES / name)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+
+def test_own_model_exact() -> None:
+    """Six people on 3 nodes: C(8, 2) = 28 count vectors; over 9 node-actions: C(14, 8) = 3,003 pairs."""
+    text = printed("own_model_exact.py")
+    assert text.startswith("28 count vectors, 3,003 pairs")
+    uniform, individual, planner = map(float, re.findall(r"(?:uniform|individual|planner) (\d\.\d+)", text))
+    assert uniform < individual < planner <= 4 / 6 * 10  # four good seats for six people, all the time
+    bias = [float(number) for number in re.findall(r"off by (\d\.\d+)", text)]
+    assert bias[0] > bias[1] > bias[2] == 0
