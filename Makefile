@@ -17,7 +17,7 @@ HOME_OF_VENV := $(abspath $(VENV))
 STALE := $(shell [ "$$(cat $(READY) 2>/dev/null)" = "$(HOME_OF_VENV)" ] && $(BIN)/python -c '' 2>/dev/null || echo FORCE)
 PIP_INSTALL = -m pip install -q -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: FORCE help setup demo test test-slow lint format bench tables wheel clean
+.PHONY: FORCE help setup demo verify test test-slow mutants lint format bench tables wheel clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,12 @@ test: $(READY)  ## run the tests (under 10 minutes on 2 cores)
 test-slow: $(READY)  ## run the long tests: many training seeds, many worlds
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m slow --timeout 7200
 
+verify: $(READY)  ## hold the paper's statements against exact games, in under two minutes; report in runs/verify
+	$(BIN)/mfnet verify --quick
+
+mutants: $(READY)  ## break the code on purpose; a test must notice (under 5 minutes on 2 cores)
+	$(BIN)/python scripts/mutation_check.py --jobs $(JOBS)
+
 lint: $(READY)  ## check style and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -44,6 +50,7 @@ format: $(READY)  ## put the code into the house's format
 
 bench: $(READY)  ## measure speed, as ratios within one process
 	$(BIN)/python benchmarks/core.py
+	$(BIN)/python benchmarks/exact.py
 
 tables: $(READY)  ## print the README's tables of returns (about an hour and a half)
 	$(BIN)/python benchmarks/learning.py manhattan grid layout2

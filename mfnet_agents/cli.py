@@ -28,6 +28,7 @@ EPILOG = """examples:
   mfnet train MFNet-RideShareNYC-v0 --env hour=8 --set credit_hops=6
   mfnet evaluate runs/MFNet-Grid-v0-DecNeuralAC-seed0
   mfnet report runs/MFNet-Grid-v0-DecNeuralAC-seed0
+  mfnet verify --quick
 """
 
 
@@ -110,6 +111,7 @@ def parser() -> argparse.ArgumentParser:
     _add_env(commands)
     _add_demo(commands)
     _add_report(commands)
+    _add_verify(commands)
     return top
 
 
@@ -189,6 +191,19 @@ def _add_demo(commands: Any) -> None:
 def _add_report(commands: Any) -> None:
     report = _add(commands, "report", _report, "write report.html of a run: one self-contained page")
     report.add_argument("path", metavar="RUN", type=Path, help="run folder")
+
+
+def _add_verify(commands: Any) -> None:
+    verify = _add(commands, "verify", _verify, "put the paper's statements to the test on exact games, write a page")
+    verify.add_argument("--quick", action="store_true", help="two minutes instead of half an hour")
+    verify.add_argument("--only", nargs="+", action="extend", default=[], metavar="NAME", help="these experiments")
+    verify.add_argument("--model", metavar="ID", help="your own small model: an id, or module:callable that returns it")
+    verify.add_argument(
+        "--env", nargs="+", action="extend", type=_pair, default=[], metavar="KEY=VALUE", help="options of the model",
+    )  # fmt: skip
+    verify.add_argument("--seed", type=_whole, default=0, help="seed of everything random (default 0)")
+    verify.add_argument("--out", type=Path, default=Path("runs") / "verify", metavar="DIR", help="default runs/verify")
+    verify.add_argument("--json", action="store_true", help="one JSON object per line")
 
 
 def _whole(text: str) -> int:
@@ -282,7 +297,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.json:
         progress.write_json(found)
     else:
-        print(report_numbers.as_text(found["policies"], Yardstick(**found["yardstick"])))
+        yardstick = Yardstick(**found["yardstick"])
+        print(report_numbers.as_text(found["policies"], yardstick))
+        for line in report_numbers.executions(found["policies"], yardstick):
+            print(line)
         print(f"{worlds} worlds, seed {seed}")
     return 0
 
@@ -354,6 +372,36 @@ def _report(options: argparse.Namespace) -> int:
 
     print(f"wrote {report.build(options.path, progress.choose(machine=False))}")
     return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    _needs("torch", "agents")
+    _needs("matplotlib", "render")
+    from mfnet_agents import progress
+    from mfnet_agents.verify import runner
+    from mfnet_agents.verify.statement import Settings
+
+    if options.env and options.model is None:
+        raise UsageError("--env gives options of a model; say which one with --model")
+    model = None if options.model is None else _answer(runner.small_model, options.model, **dict(options.env))
+    settings = Settings(quick=options.quick, seed=options.seed, model=model)
+    names = _answer(runner.chosen, options.only, settings)
+
+    def tell(experiment: Any) -> None:
+        if options.json:
+            for record in runner.as_records(experiment):
+                progress.write_json(record)
+        else:
+            print(runner.as_text(experiment), flush=True)
+
+    found = runner.run(names, settings, options.out, tell)
+    if options.json:
+        progress.write_json(found.as_record())
+    else:
+        print(f"wrote {found.page}")
+    if found.failures:
+        print(f"mfnet: {runner.failure(found.failures)}", file=sys.stderr)
+    return 130 if found.missing else 1 if found.failures else 0
 
 
 def _needs(package: str, extra: str) -> None:

@@ -174,7 +174,7 @@ def check(target: str, **options: Any) -> str:
     Raises:
         ValueError, AssertionError: the first violation, in a sentence.
     """
-    made = make_model(target, **options) if ":" not in target else _called(target)(**options)
+    made = build(target, **options)
     if not isinstance(made, LocalModel):
         _quietly(checks.check_env, made)
         return f"{target}: the environment passes the checks made for it"
@@ -183,6 +183,15 @@ def check(target: str, **options: Any) -> str:
         _quietly(checks.check_env, make())
         lines.append(f"the {name} view passes the checks made for it")
     return "\n".join(lines)
+
+
+def build(target: str, **options: Any) -> Any:
+    """What an id makes, or a ``"module:callable"`` that is called with ``options``.
+
+    Raises:
+        ValueError: the callable cannot be imported.
+    """
+    return make_model(target, **options) if ":" not in target else _called(target)(**options)
 
 
 def _called(target: str) -> Callable[..., Any]:

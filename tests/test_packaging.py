@@ -113,8 +113,26 @@ def test_the_readings_name_tests_that_exist() -> None:
     text = (ROOT / "docs" / "readings.md").read_text()
     rows = re.findall(r"^\| (\d+) [^|]*\|([^|]*)\|$", text, flags=re.MULTILINE)
     assert [int(number) for number, _ in rows] == list(range(1, 16))
+    assert missing_tests(text) == []
+
+
+def test_the_theory_page_names_tests_that_exist() -> None:
+    """Every equation (1) to (25) has a row of the table."""
+    text = (ROOT / "docs" / "theory.md").read_text()
+    table = text.partition("## Equation, function, test")[2].partition("\n\nOf the practical")[0]
+    numbers = {
+        int(n)
+        for row in re.findall(r"^\| ([^|]*) \|", table, flags=re.MULTILINE)
+        for n in re.findall(r"\((\d+)\)", row)
+    }
+    assert numbers == set(range(1, 26))
+    assert missing_tests(text) == []
+
+
+def missing_tests(text: str) -> list[str]:
+    """Tests that a page names and that are not there."""
     named = re.findall(r"`(tests/\w+\.py)::(test_\w+)`", text)
-    assert not [name for file, name in named if f"def {name}(" not in (ROOT / file).read_text()]
+    return [name for file, name in named if f"def {name}(" not in (ROOT / file).read_text()]
 
 
 def test_no_file_is_too_large_to_review() -> None:
