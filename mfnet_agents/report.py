@@ -202,7 +202,8 @@ def _header(numbers: Numbers, model: LocalModel) -> str:
         )
     )
     cards = "".join(f"<li><b>{_text(value)}</b><span>{_text(meaning)}</span></li>" for value, meaning in facts)
-    said = "".join(f"<p>{_text(sentence)}</p>" for sentence in tables.sentences(numbers.policies, yardstick))
+    sentences = [*tables.sentences(numbers.policies, yardstick), *tables.executions(numbers.policies, yardstick)]
+    said = "".join(f"<p>{_text(sentence)}</p>" for sentence in sentences)
     place = f"{model.network.num_nodes} nodes, {model.population:,} agents"
     return f"""<header>
 <h1>{_text(result["env"])}</h1>

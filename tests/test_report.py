@@ -146,6 +146,17 @@ def test_the_yardstick_follows_the_certificate() -> None:
     assert Yardstick.of(city, None).key == "discounted_return"
 
 
+def test_both_executions_of_a_team_are_told() -> None:
+    """At full scale, 8,000 times what an agent gets; policies whose agents are independent have no second way."""
+    team = entry(2000.0)
+    team["report"] |= {"individual_execution_reward_per_step_mean": 0.24, "execution_gap_reward_per_step_mean": 0.01}
+    team["report"] |= {"individual_execution_reward_per_step_ci95": 0.001, "execution_gap_reward_per_step_ci95": 0.002}
+    told = report_numbers.executions({"random": entry(1900.0), "best": team}, AVERAGE)
+    assert len(told) == 1
+    assert "1,920.0 ± 8.0" in told[0]
+    assert "80.000 ± 16.000" in told[0]
+
+
 def test_above_and_below_need_intervals_that_do_not_touch() -> None:
     verdict = report_numbers.verdict
     assert verdict(entry(2350, 1), entry(2336, 1)) == "above"
