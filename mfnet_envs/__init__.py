@@ -9,7 +9,7 @@ Importing the package registers its environments with Gymnasium and PettingZoo.
 25
 """
 
-from mfnet_envs import scenarios
+from mfnet_envs import io, scenarios
 from mfnet_envs.bounds import Certificate
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.matching import expected_min
@@ -32,6 +32,7 @@ __all__ = [
     "env",
     "evaluate",
     "expected_min",
+    "io",
     "make_model",
     "parallel_env",
     "register",

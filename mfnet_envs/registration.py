@@ -202,10 +202,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean {near[0]!r}?" if near else "."
 
 
-register("MFNet-Grid-v0", "mfnet_envs.scenarios.grid_v0:build", max_episode_steps=150, slug="grid")
-register(
-    "MFNet-RideShareNYC-v0",
-    "mfnet_envs.scenarios.rideshare_nyc_v0:build",
-    max_episode_steps=400,
-    slug="rideshare-nyc",
-)
+for _id, _slug, _steps in (
+    ("MFNet-Grid-v0", "grid", 150),
+    ("MFNet-RideShareNYC-v0", "rideshare-nyc", 400),
+    ("MFNet-Courier-v0", "courier", 1500),
+    ("MFNet-Resource-v0", "resource", 200),
+    ("MFNet-SIS-v0", "sis", 250),
+    ("MFNet-TwoByTwo-v0", "twobytwo", 100),
+):
+    _module = _slug.replace("-", "_") + "_v0"
+    register(_id, f"mfnet_envs.scenarios.{_module}:build", max_episode_steps=_steps, slug=_slug)

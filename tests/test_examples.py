@@ -23,3 +23,12 @@ def test_own_model_exact() -> None:
     assert uniform < individual < planner <= 4 / 6 * 10  # four good seats for six people, all the time
     bias = [float(number) for number in re.findall(r"off by (\d\.\d+)", text)]
     assert bias[0] > bias[1] > bias[2] == 0
+
+
+def test_own_city() -> None:
+    """42 customers for 60 vendors; making room beats wandering."""
+    text = printed("own_city.py")
+    wander, room, bound = (
+        float(re.findall(rf"{name}: (\d\.\d+)", text)[0]) for name in ("random", "make room", "bound")
+    )
+    assert wander < room < bound == 0.7

@@ -30,7 +30,10 @@ AGENTS = (
 NOT_YET = {"mfnet_agents.compare"}
 
 # Imported on request only: they are slow to import, or not everybody has them.
-HEAVY = {"torch", "scipy", "matplotlib", "PIL", "numba", "ray", "torchrl", "tianshou", "stable_baselines3", "supersuit"}
+HEAVY = {
+    "torch", "scipy", "matplotlib", "PIL", "numba", "ray", "torchrl", "tianshou", "stable_baselines3", "supersuit",
+    "pyarrow", "topohub", "pytraf",
+}  # fmt: skip
 
 # Draws whose law is the game's. Views may pass a generator on, and may sample from a space, but decide nothing.
 DRAWS = {"multinomial", "binomial", "poisson", "hypergeometric", "multivariate_hypergeometric", "choice", "random"}

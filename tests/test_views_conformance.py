@@ -288,9 +288,14 @@ def digest(data: Any) -> str:
 @pytest.mark.parametrize(("env_id", "view"), EVERY)
 def test_another_seed_is_another_episode_and_no_seed_goes_on(env_id: str, view: str) -> None:
     env = maker(env_id, view, population=50)()
-    firsts = [digest(env.reset(seed=seed)[0]) for seed in (0, 1, 0)]
+
+    def opening(seed: int | None) -> str:
+        """Some scenarios begin in one place, so a few steps belong to it."""
+        return digest((env.reset(seed=seed)[0], *(env.step(joint)[0] for joint in sampled(env, 5))))
+
+    firsts = [opening(seed) for seed in (0, 1, 0)]
     assert firsts[0] == firsts[2] != firsts[1]
-    assert digest(env.reset()[0]) not in firsts
+    assert opening(None) not in firsts
 
 
 @pytest.mark.parametrize(("env_id", "view"), EVERY)

@@ -3,7 +3,14 @@
 import importlib
 from types import ModuleType
 
-NAMES = ("grid_v0", "rideshare_nyc_v0")
+NAMES = (
+    "grid_v0",
+    "rideshare_nyc_v0",
+    "courier_v0",
+    "resource_v0",
+    "sis_v0",
+    "twobytwo_v0",
+)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -1,0 +1,321 @@
+"""SNDlib's data networks, native text or XML, and folders of demand matrices through time.
+
+Links and demands do not say whether they are directed: SNDlib keeps that in a separate model file, so it is an argument
+here. Cite Orlowski, Pióro, Tomaszewski, Wessäly: SNDlib 1.0, Networks 55 (2010).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mfnet_envs.io.network_data import NetworkData, assembled
+from mfnet_envs.io.reading import (
+    BPR_B,
+    BPR_POWER,
+    FIBRE_KM_PER_MS,
+    Floats,
+    Place,
+    distances,
+    geographical,
+    numbered,
+)
+
+LICENCE = "SNDlib: free for research; cite Orlowski et al. (2010)"
+NATIVE = "?SNDlib native format"
+TOKEN = re.compile(r"[()]|[^\s()]+")
+
+
+class Node(NamedTuple):
+    place: Place
+    name: str
+    x: str | None
+    y: str | None
+
+
+class Link(NamedTuple):
+    """``capacities``: pre-installed, then those of the modules that may be added."""
+
+    place: Place
+    source: str
+    target: str
+    capacities: tuple[str, ...]
+
+
+class Demand(NamedTuple):
+    place: Place
+    source: str
+    target: str
+    value: str
+
+
+class Parts(NamedTuple):
+    nodes: list[Node]
+    links: list[Link]
+    demands: list[Demand]
+    time: str
+
+
+def from_sndlib(
+    path: str | os.PathLike[str],
+    *,
+    directed_links: bool = False,
+    undirected_demand: bool | None = None,
+    capacity: float | None = None,
+    coordinates: str | None = None,
+) -> NetworkData:
+    """A data network; times in milliseconds of light in fibre, lengths in km where nodes have longitude and latitude.
+
+    Args:
+        directed_links: False: every link runs both ways.
+        undirected_demand: whether a demand is meant in both directions, at its full value in each; None: it is where
+            no pair of nodes is listed both ways.
+        capacity: of every link; None: the pre-installed capacity, or where that is 0 the largest module.
+        coordinates: "geographical" or "pixel"; None: geographical if all lie within 180 and 90 degrees.
+
+    Raises:
+        NetworkFileError: the first element that is not as the format has it.
+    """
+    place = Place(str(path))
+    parts = _read(Path(path))
+    place_of = numbered((node.place, node.name) for node in parts.nodes)
+    where = np.array([_position(node) for node in parts.nodes]).reshape(-1, 2)
+    ends, capacities = [], []
+    for link in parts.links:
+        pair = link.place.node(link.source, "source", place_of), link.place.node(link.target, "target", place_of)
+        if pair[0] == pair[1]:
+            link.place.fail(f"the link leads from node {link.source!r} to itself; remove it")
+        both = [pair] if directed_links else [pair, pair[::-1]]
+        ends += both
+        capacities += [_capacity(link) if capacity is None else capacity] * len(both)
+    known = not np.isnan(where).any()
+    on_earth = known and (geographical(where) if coordinates is None else coordinates == "geographical")
+    tail, head = np.array(ends, int).reshape(-1, 2).T
+    km = distances(where, tail, head, on_earth) if known else np.ones(len(ends))
+    links = [
+        (*pair, length / FIBRE_KM_PER_MS, size, BPR_B, BPR_POWER, length)
+        for pair, size, length in zip(ends, capacities, km.tolist(), strict=True)
+    ]
+    return assembled(
+        place,
+        list(place_of),
+        links,
+        both_ways(_table(parts.demands, place_of), undirected_demand),
+        coordinates=where if known else None,
+        name=Path(path).stem,
+        units={"time": "ms", "length": "km", "coordinates": "lon/lat"} if on_earth else {},
+        source=Path(path).name,
+        licence=LICENCE,
+    )
+
+
+def read_matrices(
+    folder: str | os.PathLike[str], network: NetworkData, *, undirected_demand: bool = False
+) -> tuple[tuple[str, ...], Floats]:
+    """Demand through time from a folder of SNDlib matrices: T times and ``(T, V, V)`` trips, in the files' order.
+
+    The time is that of the file's META section, or the file's name. For one slot: ``dataclasses.replace(network,
+    demand=trips[t])``. Trips from a node to itself are left out.
+
+    Raises:
+        FileNotFoundError: no matrices. NetworkFileError: a node that ``network`` does not have, or a damaged file.
+    """
+    files = sorted(file for file in Path(folder).iterdir() if file.suffix in (".xml", ".txt"))
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no .xml or .txt matrices")
+    place_of = {label: v for v, label in enumerate(network.nodes)}
+    trips = np.zeros((len(files), network.num_nodes, network.num_nodes))
+    times = []
+    for t, file in enumerate(files):
+        parts = _read(file)
+        trips[t] = both_ways(_table(parts.demands, place_of), undirected_demand)
+        np.fill_diagonal(trips[t], 0)
+        times.append(parts.time or file.stem)
+    return tuple(times), trips
+
+
+def both_ways(demand: Floats, undirected: bool | None) -> Floats:
+    """Demand in both directions if it is ``undirected``; None: if no pair of nodes has it both ways already."""
+    one_way = demand.any() and not (demand * demand.T * (1 - np.eye(len(demand)))).any()
+    if not (one_way if undirected is None else undirected):
+        return demand
+    return np.asarray(demand + demand.T - np.diag(np.diagonal(demand)))
+
+
+def _table(demands: list[Demand], place_of: dict[str, int]) -> Floats:
+    table = np.zeros((len(place_of), len(place_of)))
+    for row in demands:
+        pair = row.place.node(row.source, "source", place_of), row.place.node(row.target, "target", place_of)
+        table[pair] += row.place.number(row.value, "demand", "non-negative")
+    return table
+
+
+def _position(node: Node) -> tuple[float, float]:
+    if node.x is None or node.y is None:
+        return np.nan, np.nan
+    return node.place.number(node.x, "x"), node.place.number(node.y, "y")
+
+
+def _capacity(link: Link) -> float:
+    installed, *modules = (link.place.number(text, "capacity", "non-negative") for text in link.capacities)
+    size = installed or max(modules, default=0.0)
+    if size == 0:
+        link.place.fail("the link has no capacity and no module; pass capacity=")
+    return size
+
+
+# -- the two ways to write it -----------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> Parts:
+    text = path.read_text(encoding="utf-8", errors="replace").removeprefix("\ufeff")
+    place = Place(str(path))
+    if text.lstrip().startswith("<"):
+        return _read_xml(text, place)
+    if not text.lstrip().startswith(NATIVE):
+        place.line(1).fail(f"expected {NATIVE!r} or XML")
+    return _read_native(text, place)
+
+
+class _Tokens:
+    """Words and brackets with their lines, read one after the other."""
+
+    def __init__(self, text: str, place: Place) -> None:
+        self.file = place
+        self.items = [
+            (number, token)
+            for number, line in enumerate(text.splitlines(), 1)
+            if not line.lstrip().startswith("?")
+            for token in TOKEN.findall(line.split("#")[0])
+        ]
+        self.at = 0
+
+    @property
+    def place(self) -> Place:
+        number = self.items[min(self.at, len(self.items) - 1)][0] if self.items else 1
+        return self.file.line(number)
+
+    def peek(self) -> str:
+        return self.items[self.at][1] if self.at < len(self.items) else ""
+
+    def word(self, what: str) -> str:
+        token = self.peek()
+        if token in ("", "(", ")"):
+            self.place.fail(f"expected {what}, not {repr(token) if token else 'the end of the file'}")
+        self.at += 1
+        return token
+
+    def bracket(self, which: str) -> None:
+        if self.peek() != which:
+            self.place.fail(f"expected {which!r}, not {repr(self.peek()) if self.peek() else 'the end of the file'}")
+        self.at += 1
+
+    def words(self, *what: str) -> list[str]:
+        """``( word word ... )``, of a known number."""
+        self.bracket("(")
+        found = [self.word(name) for name in what]
+        self.bracket(")")
+        return found
+
+    def rest(self) -> list[str]:
+        """``( ... )`` of any content."""
+        self.bracket("(")
+        found, depth = [], 1
+        while depth:
+            token = self.peek()
+            if not token:
+                self.place.fail("expected ')', not the end of the file")
+            depth += {"(": 1, ")": -1}.get(token, 0)
+            found.append(token)
+            self.at += 1
+        return found[:-1]
+
+
+def _read_native(text: str, place: Place) -> Parts:
+    tokens = _Tokens(text, place)
+    parts = Parts([], [], [], "")
+    while tokens.peek():
+        section = tokens.word("a section such as NODES")
+        if section not in ("NODES", "LINKS", "DEMANDS"):
+            content = tokens.rest()
+            if section == "META" and "time" in content:
+                parts = parts._replace(time=_after(content, "time"))
+            continue
+        tokens.bracket("(")
+        while tokens.peek() != ")":
+            here = tokens.place
+            name = tokens.word(f"an id in {section}, or ')'")
+            if section == "NODES":
+                parts.nodes.append(Node(here, name, *tokens.words("x", "y")))
+            elif section == "LINKS":
+                parts.links.append(_native_link(tokens, here))
+            else:
+                source, target = tokens.words("source", "target")
+                _, value, _ = (tokens.word(what) for what in ("routing unit", "demand value", "max path length"))
+                parts.demands.append(Demand(here, source, target, value))
+        tokens.bracket(")")
+    return parts
+
+
+def _native_link(tokens: _Tokens, here: Place) -> Link:
+    source, target = tokens.words("source", "target")
+    installed, *_ = (tokens.word(what) for what in ("capacity", "capacity cost", "routing cost", "setup cost"))
+    modules = tokens.rest()
+    return Link(here, source, target, (installed, *modules[::2]))
+
+
+def _after(words: list[str], key: str) -> str:
+    """The word after ``key``, or after ``key =``."""
+    following = [word for word in words[words.index(key) + 1 :] if word != "="]
+    return following[0] if following else ""
+
+
+def _read_xml(text: str, place: Place) -> Parts:
+    try:
+        root = ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        place.line(error.position[0]).fail(f"this is no XML ({error})")
+    for element in root.iter():
+        element.tag = element.tag.rpartition("}")[2]
+    if root.tag != "network":
+        place.fail(f"the root element must be <network>, not <{root.tag}>")
+    nodes = [
+        Node(here, element.get("id", ""), element.findtext("coordinates/x"), element.findtext("coordinates/y"))
+        for here, element in _elements(root, place, "networkStructure/nodes/node")
+    ]
+    links = [
+        Link(
+            here,
+            _text(here, element, "source"),
+            _text(here, element, "target"),
+            (
+                element.findtext("preInstalledModule/capacity") or "0",
+                *(found.text or "" for found in element.findall("additionalModules/addModule/capacity")),
+            ),
+        )
+        for here, element in _elements(root, place, "networkStructure/links/link")
+    ]
+    demands = [
+        Demand(here, *(_text(here, element, field) for field in ("source", "target", "demandValue")))
+        for here, element in _elements(root, place, "demands/demand")
+    ]
+    return Parts(nodes, links, demands, (root.findtext("meta/time") or "").strip())
+
+
+def _elements(root: ElementTree.Element, place: Place, path: str) -> Iterator[tuple[Place, ElementTree.Element]]:
+    for number, element in enumerate(root.findall(path), 1):
+        name = element.get("id")
+        yield Place(place.file, f"{element.tag} {name!r}" if name else f"{element.tag} number {number}"), element
+
+
+def _text(place: Place, element: ElementTree.Element, field: str) -> str:
+    text = (element.findtext(field) or "").strip()
+    if not text:
+        place.fail(f"the element <{field}> is missing")
+    return text

@@ -1,0 +1,288 @@
+"""MFNet-Courier-v0: couriers carry parcels from a depot to where they are wanted.
+
+N couriers stand on the nodes of a graph, each with 0 .. C parcels in the bag. Every step parcels are asked for:
+Poisson(N lambda_v) at node v. A courier with a parcel who is at v when one is wanted hands it over and is paid; all
+others may stay, walk to an adjacent node at a cost, or, at a depot, fill the bag. Empty couriers have to come back,
+loaded ones have to spread.
+
+========== =========================================================================================================
+states     node x load {0 .. C}, V (C + 1) of them (default: 5 x 5 cells, cell (i, j) is ``i * cols + j``, and C = 3)
+actions    0 stay, j = walk to neighbour slot j, the last one = load (legal at depots); a move that leaves the graph is
+           played as *stay*
+crowd      two groups, empty and loaded; n_v = N mu(v, loaded) couriers at v share its customers
+reward     q_v - move_cost (1 - q_v) 1{a walks} for the loaded, -move_cost 1{a walks} for the empty; q_v = phi_v(n_v) /
+           n_v, phi_v(n) = E min(n, Poisson(N lambda_v)): the chance to deliver; nobody asks at a depot
+kernel     a loaded courier delivers, (v, c) -> (v, c - 1), with probability q_v; the others do as they chose: walking
+           keeps the load, loading makes it C. Reads the own node's density only
+matching   independent, the paper's form (1)-(2). Physical matching rations a node's customers over all its loads at
+           once, and a quota belongs to one state
+criterion  reward per step and courier, over 1500 steps of which the first 500 are warm-up; gamma .97. Couriers start
+           at the depots with full bags
+bound      stationary linear programme (``_courier_lp``) of the long-run average, with a tangent of phi at every
+           integer: no policy, central and history dependent included, does better at this N. ``bound(fluid=True)``
+           drops the tangents and holds for every N. A finite window can exceed a long-run average by what is
+           in the bags when it opens, at most C / 1000 here
+========== =========================================================================================================
+
+**Heuristics.** ``stay``; ``random``; ``wander`` (uniform over N_v, but all who are at a depot fill up); ``nearest``
+(the empty walk to the nearest depot, all who are at one fill up, the loaded go in proportion to demand over N_v);
+``lp`` (shares of the programme's fluid flows, ``nearest`` where it sends nobody); ``threshold_lp`` (a loaded courier
+leaves with probability max(0, 1 - .7 N lambda_v / (C n)), n those with the same load beside him, then as ``lp``). All
+see their own state and mu(s) only; the last two need a solver.
+
+Parameters: see :func:`build`. The default instance's demand is drawn once, from ``default_rng(3)``. Versions: v0, first
+release.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mfnet_envs import registration
+from mfnet_envs.bounds import Certificate
+from mfnet_envs.matching import ExpectedMin, like, namespace, served_share
+from mfnet_envs.model import Branch, Floats, LocalModel, checked_population
+from mfnet_envs.network import Bools, Ints, StateNetwork
+from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform
+from mfnet_envs.scenarios import _courier_lp as courier_lp
+from mfnet_envs.scenarios import _options as options
+from mfnet_envs.scenarios._threshold import ThresholdPolicy
+
+EMPTY, LOADED = 0, 1  # groups
+DELIVER, ACT = 0, 1  # branches
+
+
+class Courier(LocalModel):
+    """The model of this page; build it with :func:`build`.
+
+    Attributes:
+        rate: ``(V,)`` parcels wanted per step, N lambda.
+        depots: ``(V,)`` bool.
+        load_action: index of *load*, the last action.
+    """
+
+    def __init__(
+        self,
+        network: StateNetwork,
+        population: int,
+        demand: Floats,
+        depots: Bools,
+        move_cost: float,
+        gamma: float,
+        evaluation: tuple[int, int],
+    ) -> None:
+        self.demand, self.depots, self.move_cost = demand, depots, move_cost
+        self.rate: Floats = population * demand
+        self._phi: ExpectedMin | None = ExpectedMin(self.rate)
+        loads = network.layers
+        load = np.tile(np.arange(loads), network.num_nodes)
+        self._loaded: Bools = load > 0
+        self._targets, legal = _actions(network, depots)
+        self.load_action = legal.shape[1] - 1
+        walks = legal & (network.node_of[self._targets] != network.node_of[:, None])
+        self._walks: Floats = walks.astype(float)
+        self._delivered: Ints = np.arange(network.num_states) - self._loaded
+        full = np.where(load == loads - 1, np.repeat(depots, loads), False)
+        super().__init__(
+            network=network,
+            population=population,
+            num_actions=legal.shape[1],
+            branches=(Branch.to(self._delivered[:, None]), Branch.to(self._targets)),
+            reward_range=(-move_cost, 1.0),
+            legal=legal,
+            initial=full / full.sum(),
+            groups=np.minimum(np.arange(loads), LOADED),
+            gamma=gamma,
+            evaluation=evaluation,
+            kernel_reads="own",
+            reference_counts=np.where(self._loaded, np.repeat(self.rate, loads) / max(loads - 1, 1), 0.0),
+        )
+
+    def served(self, mu_hood: Any) -> Any:
+        """q ``(B, S)``: the chance of a courier to deliver; 0 for the empty."""
+        xp = namespace(mu_hood)
+        q = served_share(self._phi, self.population * mu_hood[:, :, 0, LOADED], self.rate)
+        loads = self.network.layers
+        return xp.reshape(xp.stack([q] * loads, axis=2), (q.shape[0], -1)) * like(q, self._loaded.astype(float))
+
+    def reward(self, mu_hood: Any) -> Any:
+        q = self.served(mu_hood)[..., None]
+        return q - self.move_cost * (1 - q) * like(q, self._walks)
+
+    def branch_weights(self, mu_hood: Any) -> Any:
+        xp = namespace(mu_hood)
+        q = self.served(mu_hood)[..., None]
+        return xp.stack([q, 1 - q], axis=-1)
+
+    def branch_rewards(self) -> Floats:
+        """1 for a delivery, the cost of a walk otherwise; ``(S, A, 2)``."""
+        return np.stack([np.ones_like(self._walks), -self.move_cost * self._walks], 2)
+
+    def fluid(self) -> Courier:
+        """The same city with a continuum of couriers: min(n, N lambda) deliver."""
+        limit = copy.copy(self)
+        limit._phi = None
+        return limit
+
+    def bound(self, fluid: bool = False) -> Certificate:
+        """The stationary programme's value per courier; ``fluid=True`` for every population at once."""
+        fluid = fluid or self._phi is None
+        flows = self._flows(fluid)
+        return Certificate(
+            value=flows.value / self.population,
+            criterion="average",
+            unit="reward per step and courier",
+            kind="lp",
+            horizon=None,
+            gap=flows.gap,
+            assumption="every policy, central and history dependent included, on the long-run average; "
+            + ("any population" if fluid else f"population {self.population}"),
+        )
+
+    def heuristics(self) -> dict[str, Policy]:
+        """stay, random, wander, nearest, lp, threshold_lp; all see their own state and its density only."""
+        wander, nearest = (
+            self._filling_up(self._evenly(), self._evenly()),
+            self._filling_up(self._homewards(), self._spread()),
+        )
+        lp = self._from_flows(self._flows(True).sent, nearest)
+        return {
+            "stay": one_hot(self, np.zeros(len(self.team_states), int)),
+            "random": uniform(self),
+            "wander": TablePolicy(self, wander),
+            "nearest": TablePolicy(self, nearest),
+            "lp": TablePolicy(self, lp),
+            "threshold_lp": ThresholdPolicy(self, lp, keep=0.7),
+        }
+
+    def _filling_up(self, empty: Floats, loaded: Floats) -> Floats:
+        """``(T, A)``: walk by the tables ``(V, D)`` of the empty and the loaded; whoever can load does."""
+        table = np.zeros((self.network.num_nodes, self.network.layers, self.num_actions))
+        table[:, 0, :-1], table[:, 1:, :-1] = empty, loaded[:, None]
+        rows: Floats = table.reshape(-1, self.num_actions)[self.team_states]
+        return np.where(self.legal[self.team_states, -1:], np.eye(self.num_actions)[-1], rows)
+
+    def _evenly(self) -> Floats:
+        """``(V, D)``: uniform over N_v."""
+        _, legal = options.moves(self.network)
+        even: Floats = legal / legal.sum(1, keepdims=True)
+        return even
+
+    def _spread(self) -> Floats:
+        """``(V, D)``: in proportion to demand over N_v."""
+        targets, legal = options.moves(self.network)
+        weights = np.where(legal, self.demand[targets] + 1e-4, 0.0)
+        shares: Floats = weights / weights.sum(1, keepdims=True)
+        return shares
+
+    def _homewards(self) -> Floats:
+        """``(V, D)``: to the neighbour nearest a depot; at a depot, stay."""
+        targets, legal = options.moves(self.network)
+        far = np.min([self.network.distance(int(v)) for v in np.flatnonzero(self.depots)], 0)
+        nearest = np.where(legal, far[targets], self.network.num_nodes).argmin(1)
+        home: Floats = np.eye(legal.shape[1])[nearest]
+        return home
+
+    def _from_flows(self, sent: Floats, otherwise: Floats) -> Floats:
+        """``(T, A)``: pi = u / sum u, ``otherwise`` where the programme sends nobody."""
+        sent = sent[self.team_states]
+        total = sent.sum(1, keepdims=True)
+        return np.where(total > 1e-9 * self.population, sent / np.maximum(total, 1e-300), otherwise)
+
+    def _flows(self, fluid: bool) -> courier_lp.Flows:
+        couriers = courier_lp.Couriers(
+            population=self.population,
+            rate=self.rate,
+            node_of=self.network.node_of,
+            loaded=self._loaded,
+            delivered=self._delivered,
+            targets=self._targets,
+            legal=self.legal,
+            cost=self.move_cost * self._walks,
+        )
+        return courier_lp.solve(couriers, None if fluid else self._phi)
+
+
+def build(
+    population: int = 200,
+    rows: int = 5,
+    cols: int = 5,
+    graph: nx.Graph[Any] | Sequence[tuple[int, int]] | None = None,
+    depots: Sequence[int] | None = None,
+    demand: ArrayLike | None = None,
+    demand_seed: int = 3,
+    total_demand: float = 0.15,
+    capacity: int = 3,
+    move_cost: float = 0.02,
+    gamma: float = 0.97,
+    horizon: int = 1500,
+    warmup: int = 500,
+) -> Courier:
+    """The model of MFNet-Courier-v0.
+
+    Args:
+        population: N, the number of couriers.
+        rows, cols: size of the grid; ignored when ``graph`` is given.
+        graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
+        depots: nodes where bags are filled; default: the middle cell of a grid, the first central node of a graph.
+        demand: ``(V,)`` weights, scaled to ``total_demand``; those of depots are dropped. Default: exponential numbers
+            drawn from ``default_rng(demand_seed)``.
+        total_demand: parcels per courier and step, sum of lambda.
+        capacity: C, parcels in a full bag.
+        move_cost: paid for a walk; a delivery pays 1.
+        gamma, horizon, warmup: of the criterion.
+
+    Raises:
+        ValueError: for an option out of its range, in one sentence.
+    """
+    options.whole(1, capacity=capacity)
+    options.non_negative(total_demand=total_demand, move_cost=move_cost)
+    network = options.network_of(rows, cols, graph, capacity + 1)
+    at = _depots(network, rows // 2 * cols + cols // 2 if graph is None else None, depots)
+    if demand is None:
+        demand = np.random.default_rng(demand_seed).gamma(1.0, 1.0, network.num_nodes)
+    weights = np.where(at, 0.0, options.per_node("demand", demand, network))
+    if weights.sum() == 0:
+        raise ValueError("demand must be positive somewhere outside the depots")
+    return Courier(
+        network, checked_population(population), total_demand * weights / weights.sum(), at,
+        float(move_cost), gamma, options.steps(horizon, warmup),
+    )  # fmt: skip
+
+
+def _depots(network: StateNetwork, middle: int | None, depots: Sequence[int] | None) -> Bools:
+    """``(V,)`` bool."""
+    nodes = network.num_nodes
+    if depots is None:
+        central = [network.nodes.index(nx.center(network.graph)[0])] if middle is None else [middle]
+        return np.isin(np.arange(nodes), central)
+    chosen = np.asarray(depots)
+    if chosen.ndim != 1 or not len(chosen) or chosen.dtype.kind not in "iu" or not set(chosen) <= set(range(nodes)):
+        raise ValueError(f"depots must be a list of nodes, at least one of 0 .. {nodes - 1}, not {depots!r}")
+    return np.isin(np.arange(nodes), chosen)
+
+
+def _actions(network: StateNetwork, depots: Bools) -> tuple[Ints, Bools]:
+    """``(S, D + 1)``: the state each action leads to, walking with the load unchanged, and which are legal."""
+    loads = network.layers
+    to, legal = options.moves(network)
+    load = np.arange(loads)
+    walk = to[:, None, :] * loads + load[:, None]
+    here = np.broadcast_to(np.arange(network.num_nodes)[:, None], (network.num_nodes, loads))
+    fill = here * loads + np.where(depots[:, None], loads - 1, load)
+    can_fill = depots[:, None] & (load < loads - 1)
+    targets = np.concatenate([walk, fill[..., None]], 2)
+    may = np.concatenate([np.repeat(legal[:, None], loads, 1), can_fill[..., None]], 2)
+    return targets.reshape(network.num_states, -1), may.reshape(network.num_states, -1)
+
+
+# PettingZoo's module form; options as in `build` and the views
+parallel_env = partial(registration.parallel_env, "MFNet-Courier-v0")
+env = partial(registration.env, "MFNet-Courier-v0")

@@ -1,0 +1,259 @@
+"""MFNet-SIS-v0: people go out, stay in or move, and an infection goes round among those who meet.
+
+N people live on the nodes of a graph (default: 3 x 3), susceptible or infected. Going out is worth something and
+exposes to whoever is at the node. Each weighs his own risk; what he does to the others once infected is the part that
+selfish people leave out.
+
+========== =========================================================================================================
+states     node x {susceptible, infected}
+actions    0 stay in, 1 go out, j + 1 = move to neighbour slot j; exposure b_a = indoors, 1, moving
+reward     benefit_v b_a - illness_cost 1{infected}
+kernel     susceptible -> infected with probability 1 - exp(-beta b_a i_v), i_v = mu(v, infected) / mu(v) the infected
+           share at the node; infected -> susceptible with probability delta; a move is made in either case. Reads the
+           own node's densities. Infection comes from who is at the node, not from what they do there (2), so the
+           infected lose nothing by going out
+criterion  discounted return per person, gamma .98, 250 steps; people start uniformly, a share ``infected`` of them ill
+bound      dp: nobody is infected any more (beta = 0). Then people do not meet and each walks to where the benefit is
+           (value iteration over the graph), and those ill at the start cost what their recovery takes; infections only
+           add illness. Valid for every policy; exact for beta = 0, and what is missing else is the price of the
+           epidemic. Once nobody is ill, nobody will be
+heuristics ``stay_in``; ``random``; ``out``; ``carefree`` (the bound's own policy: walk to the best node and go out
+           there); ``lockdown`` (the susceptible stay in and the infected go out for 3 / delta steps, then all play
+           ``carefree``); ``threshold`` (the susceptible at v go out while at least 80 % of the node's usual crowd
+           N / V is susceptible: sees mu(s) only); ``selfish`` (the susceptible go out while what it is worth today
+           exceeds the expected loss by illness that it adds: 1-hop information, since it needs mu(v, infected) too)
+========== =========================================================================================================
+
+If all go out and nobody moves, a large population settles at :func:`endemic_share`.
+
+Parameters: see :func:`build`. Versions: v0, first release.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import networkx as nx
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mfnet_envs import registration
+from mfnet_envs.bounds import Certificate
+from mfnet_envs.matching import like, namespace
+from mfnet_envs.model import Branch, Floats, LocalModel, checked_population
+from mfnet_envs.network import Bools, Ints, StateNetwork
+from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform
+from mfnet_envs.scenarios import _options as options
+
+SUSCEPTIBLE, INFECTED = 0, 1  # layers
+STAY_IN, GO_OUT = 0, 1  # actions
+TINY = 1e-12
+
+
+class SIS(LocalModel):
+    """The model of this page; build it with :func:`build`.
+
+    Attributes:
+        benefit: ``(V,)`` worth of a step out at each node.
+        exposure: ``(A,)`` b_a.
+    """
+
+    def __init__(
+        self,
+        network: StateNetwork,
+        population: int,
+        benefit: Floats,
+        beta: float,
+        delta: float,
+        illness_cost: float,
+        indoors: float,
+        moving: float,
+        infected: float,
+        gamma: float,
+        horizon: int,
+    ) -> None:
+        self.benefit, self.beta, self.delta, self.illness_cost = benefit, beta, delta, illness_cost
+        self._targets, may = _actions(network)
+        self.exposure: Floats = np.array([indoors, 1.0] + [moving] * (self._targets.shape[1] - 2))
+        worth = benefit[:, None] * self.exposure
+        self._pay: Floats = np.stack([worth, worth - illness_cost], 1).reshape(-1, len(self.exposure))
+        there = np.repeat(self._targets, 2, 0) * 2
+        health = np.tile([SUSCEPTIBLE, INFECTED], network.num_nodes)[:, None]
+        super().__init__(
+            network=network,
+            population=population,
+            num_actions=len(self.exposure),
+            branches=(Branch.to(there + 1 - health), Branch.to(there + health)),
+            reward_range=(float(self._pay.min()), float(self._pay.max())),
+            legal=np.repeat(may, 2, 0),
+            initial=np.tile([1 - infected, infected], network.num_nodes) / network.num_nodes,
+            gamma=gamma,
+            evaluation=(horizon, 0),
+            kernel_reads="own",
+            reference_counts=np.full(network.num_states, population / network.num_nodes),
+        )
+
+    def reward(self, mu_hood: Any) -> Any:
+        return 0 * mu_hood[:, :1, :1, 0] + like(mu_hood, self._pay)
+
+    def branch_weights(self, mu_hood: Any) -> Any:
+        xp = namespace(mu_hood)
+        susceptible, infected = mu_hood[:, :, 0, SUSCEPTIBLE], mu_hood[:, :, 0, INFECTED]
+        everyone = susceptible + infected
+        share = (infected / (everyone + TINY * (everyone < TINY)))[..., None]
+        caught = 1 - xp.exp(-self.beta * share * like(share, self.exposure))
+        both = xp.stack([caught, self.delta + 0 * caught], axis=2)
+        changes = xp.reshape(both, (both.shape[0], -1, both.shape[3]))
+        return xp.stack([changes, 1 - changes], axis=-1)
+
+    def bound(self) -> Certificate:
+        horizon = self.evaluation[0]
+        ill = float(self.initial[INFECTED::2].sum())
+        lasting = self.gamma * (1 - self.delta)
+        illness = self.illness_cost * ill * sum(lasting**t for t in range(horizon))
+        return Certificate(
+            value=float(self.initial.reshape(-1, 2).sum(1) @ self._healthy()[0]) - illness,
+            criterion="discounted",
+            unit="return per person",
+            kind="dp",
+            horizon=horizon,
+            gap=0.0,
+            assumption="every policy, central and history dependent included, from the initial law; "
+            "the optimum if nobody were infected any more",
+        )
+
+    def _healthy(self) -> tuple[Floats, Ints]:
+        """One person's best benefit from each node, ``(V,)``, and the action for it at each step, ``(horizon, V)``."""
+        worth = np.where(self.legal[::2], self.benefit[:, None] * self.exposure, -np.inf)
+        values, actions = np.zeros(self.network.num_nodes), []
+        for _ in range(self.evaluation[0]):
+            ahead = worth + self.gamma * values[self._targets]
+            values = ahead.max(1)
+            actions.append(ahead.argmax(1))
+        return values, np.stack(actions[::-1])
+
+    def heuristics(self) -> dict[str, Policy]:
+        """stay_in, random, out, carefree, lockdown, threshold, and selfish (1-hop information)."""
+        states = np.arange(self.network.num_states)
+        careful = np.where(states % 2 == SUSCEPTIBLE, STAY_IN, GO_OUT)
+        carefree = np.eye(self.num_actions)[np.repeat(self._healthy()[1], 2, 1)]
+        locked = carefree.copy()
+        locked[: math.ceil(3 / max(self.delta, 1e-9))] = np.eye(self.num_actions)[careful]
+        return {
+            "stay_in": one_hot(self, np.full_like(states, STAY_IN)),
+            "random": uniform(self),
+            "out": one_hot(self, np.full_like(states, GO_OUT)),
+            "carefree": TablePolicy(self, carefree),
+            "lockdown": TablePolicy(self, locked),
+            "threshold": Threshold(self),
+            "selfish": Selfish(self),
+        }
+
+
+class Threshold(Policy):
+    """The susceptible go out while at least 80 % of their node's usual crowd is susceptible; the infected always."""
+
+    model: SIS
+
+    def teams(self, counts: Ints, t: int) -> Floats:
+        usual = self.model.population / self.model.network.num_nodes
+        return _out_where(self.model, counts[:, SUSCEPTIBLE::2] >= 0.8 * usual)
+
+
+class Selfish(Policy):
+    """The susceptible go out while benefit (1 - indoors) >= (added chance of illness) x (its discounted cost).
+
+    1-hop information: reads how many at the node are infected.
+    """
+
+    model: SIS
+
+    def teams(self, counts: Ints, t: int) -> Floats:
+        model = self.model
+        infected = counts[:, INFECTED::2]
+        force = model.beta * infected / np.maximum(counts[:, SUSCEPTIBLE::2] + infected, 1)
+        indoors = model.exposure[STAY_IN]
+        added = np.exp(-indoors * force) - np.exp(-force)
+        illness = model.illness_cost * model.gamma / (1 - model.gamma * (1 - model.delta))
+        return _out_where(model, model.benefit * (1 - indoors) >= added * illness)
+
+
+def _out_where(model: SIS, dare: Bools) -> Floats:
+    """``(B, S, A)``: the susceptible go out where they ``dare (B, V)``, else stay in; the infected go out."""
+    actions = np.stack([np.where(dare, GO_OUT, STAY_IN), np.full(dare.shape, GO_OUT)], 2)
+    table: Floats = np.eye(model.num_actions)[actions.reshape(len(dare), -1)]
+    return table
+
+
+def endemic_share(beta: float, delta: float) -> float:
+    """The infected share that lasts when all go out: the positive root of 1 - exp(-beta i) = delta i / (1 - i).
+
+    0 if beta <= delta: the left side is then below the right one for every i in (0, 1).
+    """
+    if beta <= delta:
+        return 0.0
+    low, high = 0.0, 1.0  # infections exceed recoveries from 0 to the root, then fall short
+    for _ in range(100):
+        middle = (low + high) / 2
+        if (1 - middle) * -math.expm1(-beta * middle) > delta * middle:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def build(
+    population: int = 200,
+    rows: int = 3,
+    cols: int = 3,
+    graph: nx.Graph[Any] | Sequence[tuple[int, int]] | None = None,
+    benefit: ArrayLike | None = None,
+    beta: float = 0.6,
+    delta: float = 0.2,
+    illness_cost: float = 1.0,
+    indoors: float = 0.1,
+    moving: float = 0.5,
+    infected: float = 0.1,
+    gamma: float = 0.98,
+    horizon: int = 250,
+) -> SIS:
+    """The model of MFNet-SIS-v0.
+
+    Args:
+        population: N, the number of people.
+        rows, cols: size of the grid; ignored when ``graph`` is given.
+        graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
+        benefit: worth of a step out, one number or ``(V,)``; default: from .5 at the first node evenly to 1 at the
+            last.
+        beta: infections per contact: the rate at full exposure where everybody is infected.
+        delta: chance to recover in a step.
+        illness_cost: paid for every step infected.
+        indoors, moving: exposure of who stays in and of who moves, in [0, 1]; going out is 1.
+        infected: share of people ill at the start.
+        gamma, horizon: of the criterion.
+
+    Raises:
+        ValueError: for an option out of its range, in one sentence.
+    """
+    options.non_negative(beta=beta, illness_cost=illness_cost)
+    options.share(delta=delta, indoors=indoors, moving=moving, infected=infected)
+    network = options.network_of(rows, cols, graph, 2)
+    worth = np.linspace(0.5, 1.0, network.num_nodes) if benefit is None else benefit
+    return SIS(
+        network, checked_population(population), options.per_node("benefit", worth, network), float(beta), float(delta),
+        float(illness_cost), float(indoors), float(moving), float(infected), gamma, options.steps(horizon, 0)[0],
+    )  # fmt: skip
+
+
+def _actions(network: StateNetwork) -> tuple[Ints, Bools]:
+    """``(V, D + 1)``: the node each action leads to, and which are legal."""
+    near, legal = options.moves(network)
+    return np.concatenate([near[:, :1], near], 1), np.concatenate([legal[:, :1], legal], 1)
+
+
+# PettingZoo's module form; options as in `build` and the views
+parallel_env = partial(registration.parallel_env, "MFNet-SIS-v0")
+env = partial(registration.env, "MFNet-SIS-v0")
