@@ -205,6 +205,10 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 for _id, _slug, _steps in (
     ("MFNet-Grid-v0", "grid", 150),
     ("MFNet-RideShareNYC-v0", "rideshare-nyc", 400),
+    ("MFNet-Routing-v0", "routing", 1200),
+    ("MFNet-Braess-v0", "braess", 1200),
+    ("MFNet-Pigou-v0", "pigou", 1200),
+    ("MFNet-Packet-v0", "packet", 1200),
     ("MFNet-Courier-v0", "courier", 1500),
     ("MFNet-Resource-v0", "resource", 200),
     ("MFNet-SIS-v0", "sis", 250),

@@ -6,6 +6,10 @@ from types import ModuleType
 NAMES = (
     "grid_v0",
     "rideshare_nyc_v0",
+    "routing_v0",
+    "braess_v0",
+    "pigou_v0",
+    "packet_v0",
     "courier_v0",
     "resource_v0",
     "sis_v0",

@@ -1,0 +1,153 @@
+"""MFNet-Routing-v0: drivers choose their turns in a road network that they congest.
+
+N agents stand for the vehicles of a city. Each drives to a destination, link by link, and starts the next trip where
+the last one ended, with a destination drawn from that node's row of the demand. The time on a link grows with its flow
+by the BPR law t0 (1 + b (f / c)^p). What everybody takes is slow, and what is best for one is not best for all.
+
+========== =========================================================================================================
+states     (link, destination), and (node, destination) for one step where a trip begins; destinations are the layers
+actions    j = the j-th link that leaves the node ahead (links in the network's order); links from which the
+           destination cannot be reached are illegal
+reward     g_e / max g on links that end at the agent's destination, g_e = dt / delay_e(n_e) the chance to leave the
+           link in this step, n_e the vehicles on it; 0 elsewhere; in [0, 1]; full_scale turns its mean into trips per
+           unit of time
+kernel     leave with probability g_e for the chosen link, or for the next trip's start; reads the own link's load only
+criterion  throughput: reward per step times full_scale, 1,200 steps of which 700 warm-up; gamma .99
+start      the steady state of shortest paths on roads that never fill
+bound      convex programme: theta* times the demand, for every policy and every population
+========== =========================================================================================================
+
+In a steady state flows obey BPR exactly and the vehicles on the road are the total travel time, so the largest share
+theta* of the demand that V vehicles can serve solves TSTT_SO(theta demand) + theta dt total = V, the second term being
+those that wait a step at the start. ``model.equilibrium()`` says what selfish drivers reach with the same vehicles, and
+the price of anarchy. A link takes at least one step, so dt should not exceed the shortest free-flow time.
+
+Heuristics: ``random`` (any turn from which the destination can be reached); ``shortest_path`` (free flow); ``logit``;
+``current_time`` (1-hop information: the times of the links ahead now, free flow after them); ``ue`` and ``so``, the
+splits of the user equilibrium and of the system optimum: in the paper's class, and as N grows ``so`` attains the bound.
+
+The default network is made here: a grid of two-way streets with two avenues and gravity demand. ``network`` takes a
+file or name that ``mfnet_envs.io.load`` reads (TNTP, GMNS, OSMnx, ...) or a ``NetworkData``. The Transportation
+Networks for Research files, Sioux Falls among them, are for academic research only and not part of the package. Known
+values for Sioux Falls (``time_unit=0.01``, dt .01 h): 75,548.56 vehicles carry all 360,600 trips an hour; selfish ones
+.987 of them, shortest paths .61, random turns .06.
+
+Parameters: see :func:`build`. Versions: v0, first release.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+import numpy as np
+
+from mfnet_envs import registration
+from mfnet_envs.io.network_data import NetworkData
+from mfnet_envs.scenarios._assignment import Roads
+from mfnet_envs.scenarios._congestion import Congestion
+from mfnet_envs.scenarios._link_laws import BPR
+
+STREET, AVENUE = (1.0, 1.0), (0.6, 2.0)  # free-flow time and capacity
+BPR_B, BPR_POWER = 0.15, 4.0
+
+
+def generated_city(rows: int = 3, cols: int = 3, total_demand: float = 20.0) -> NetworkData:
+    """A grid of two-way streets, the middle row and column faster and wider, with symmetric gravity demand.
+
+    Trips between two crossings are proportional to exp(-distance / 2); crossings on both avenues count four times.
+    """
+    for name, size in {"rows": rows, "cols": cols}.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 2:
+            raise ValueError(f"{name} must be an integer, at least 2, not {size!r}")
+    if not 0 < total_demand < float("inf"):
+        raise ValueError(f"total_demand must be a positive number, not {total_demand!r}")
+    i, j = np.divmod(np.arange(rows * cols), cols)
+    apart = abs(i[:, None] - i) + abs(j[:, None] - j)
+    tail, head = np.nonzero(apart == 1)
+    on_avenue = ((i[tail] == i[head]) & (i[tail] == rows // 2)) | ((j[tail] == j[head]) & (j[tail] == cols // 2))
+    time, capacity = np.where(on_avenue[:, None], AVENUE, STREET).T
+    size = (1.0 + (i == rows // 2)) * (1.0 + (j == cols // 2))
+    demand = size[:, None] * size * np.exp(-apart / 2) * (apart > 0)
+    return NetworkData(
+        name=f"generated {rows} x {cols}",
+        nodes=tuple(f"{a},{b}" for a, b in zip(i, j, strict=True)),
+        tail=tail,
+        head=head,
+        free_flow_time=time,
+        capacity=capacity,
+        b=np.full(len(tail), BPR_B),
+        power=np.full(len(tail), BPR_POWER),
+        length=np.ones(len(tail)),
+        demand=total_demand * demand / demand.sum(),
+        coordinates=np.stack([j, -i], 1).astype(float),
+    )
+
+
+def build(
+    population: int = 500,
+    network: str | os.PathLike[str] | NetworkData | None = None,
+    rows: int = 3,
+    cols: int = 3,
+    total_demand: float = 20.0,
+    vehicles: float | None = None,
+    time_unit: float = 1.0,
+    dt: float | None = None,
+    balance: bool = True,
+    gamma: float = 0.99,
+) -> Congestion:
+    """The model of MFNet-Routing-v0.
+
+    Args:
+        population: N, the number of agents; they stand for ``vehicles``.
+        network: a file or name for ``mfnet_envs.io.load``, a NetworkData, or None for the generated city.
+        rows, cols, total_demand: of the generated city; not used with ``network``.
+        vehicles: default: as many as the best assignment of the whole demand needs.
+        time_unit: what the links' times are measured in, in the demand's unit of time (Sioux Falls: trips per hour and
+            times in hundredths of an hour, .01).
+        dt: length of a step, in the demand's unit of time; default: half the shortest free-flow time.
+        balance: change the demand, as little as iterative fitting does, so that as many trips leave each node as reach
+            it (``model.balancing`` is the share changed); if False, the trips that the rows make in the long run count.
+        gamma: of the discounted return.
+
+    Raises:
+        ValueError: for an option out of its range, in one sentence.
+    """
+    if not 0 < time_unit < float("inf"):
+        raise ValueError(f"time_unit must be a positive number, not {time_unit!r}")
+    data = generated_city(rows, cols, total_demand) if network is None else loaded(network)
+    data, change = data.balanced() if balance else (data, 0.0)
+    time = data.free_flow_time * time_unit
+    model = Congestion(
+        Roads(data.tail, data.head, data.num_nodes, data.first_through),
+        BPR(time, *(np.array(table) for table in (data.capacity, data.b, data.power))),
+        np.asarray(data.demand),
+        population,
+        vehicles=vehicles,
+        dt=float(time.min()) / 2 if dt is None else dt,
+        coordinates=data.coordinates,
+        gamma=gamma,
+        evaluation=(1200, 700),
+    )
+    model.balancing = change
+    return model
+
+
+def loaded(network: str | os.PathLike[str] | NetworkData) -> NetworkData:
+    """The network itself, or read by ``mfnet_envs.io.load``; with demand.
+
+    Raises:
+        ValueError: a network without demand.
+    """
+    if not isinstance(network, NetworkData):
+        from mfnet_envs import io
+
+        network = io.load(network)
+    if not network.has_demand:
+        raise ValueError(f"{network.name} has no demand; give it trips with dataclasses.replace(network, demand=...)")
+    return network
+
+
+# PettingZoo's module form; options as in `build` and the views
+parallel_env = partial(registration.parallel_env, "MFNet-Routing-v0")
+env = partial(registration.env, "MFNet-Routing-v0")
