@@ -274,7 +274,7 @@ class DecNeuralACConfig(AlgorithmConfig):
             iterations = max(1, self.total_env_steps // per_iteration)
             chosen["actor_lr"] = iterations**-0.5
         if chosen.get("score") == "booked":
-            rationed = model.quota is not None and model.branch_rewards() is not None
+            rationed = model.quota is not None and model.branch_rewards() is not None and model.period is None
             alone = (
                 chosen.get("policy", self.policy) == "individual" and chosen.get("critic_form", self.critic_form) == "v"
             )

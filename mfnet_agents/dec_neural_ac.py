@@ -70,6 +70,11 @@ class DecNeuralAC(Algorithm):
         worlds = settings.num_envs_per_env_runner if settings.mode == "practical" else settings.critic_batch
         self.sampler = Sampler(self.simulator, law, self.gamma, worlds, self.rng)
         needs_books = settings.score == "unserved" or settings.potential == "table"
+        if needs_books and self.model.period is not None:
+            raise ValueError(
+                "score='unserved' and potential='table' book rewards by one demand, and this model's follows a clock: "
+                "set score='all' and potential='none'"
+            )
         self.books = Bookkeeper(self.model, self.gamma) if needs_books else None
         self.is_warm = False
 
@@ -371,6 +376,8 @@ def make_policy(model: LocalModel, settings: DecNeuralACConfig, rng: np.random.G
 def _warn(asked: DecNeuralACConfig, settings: DecNeuralACConfig, model: LocalModel) -> None:
     """Say what is legal but probably not meant."""
     kappa = int(settings.credit_hops)
+    if model.period is not None:
+        warnings.warn("this model reads a clock, but learned policies and critics do not see the time", stacklevel=5)
     if settings.gamma != model.gamma:
         warnings.warn(
             f"gamma {settings.gamma} is not the environment's {model.gamma}: its certificate does not apply",

@@ -168,5 +168,5 @@ def waiting(model: LocalModel, policy: Policy, worlds: int, seed: int) -> Floats
     for t in range(steps):
         if t >= warmup:
             total += simulator.crowd(counts)[:, :, 0].mean(0)
-        counts, _ = simulator.step(counts, policy.sample(counts, t, rng), rng)
+        counts, _ = simulator.at(t).step(counts, policy.sample(counts, t, rng), rng)
     return total / (steps - warmup)

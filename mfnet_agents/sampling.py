@@ -3,6 +3,8 @@
 Two laws (reading 10). "restart": the chain gamma P + (1 - gamma) P_0, whose stationary law is exactly the
 discounted visitation sigma of (12); a step's true successor is kept for bootstrapping before a world is restarted.
 "stationary": the plain chain, whose long-run law is nu; what is optimised there is the long-run average.
+Where the model reads a clock, all worlds share one and it never stops: a world that is restarted starts at the hour it
+is, so "restart" samples discounted returns from every hour of the turn alike, not from t = 0 alone.
 """
 
 from __future__ import annotations
@@ -102,7 +104,7 @@ class Sampler:
         record: dict[str, list[Any]] = {name: [] for name in Rollout.__dataclass_fields__}
         ended: list[Floats] = []
         for _ in range(steps):
-            step = policy.play(self.simulator, self.counts, self.clock, self.rng)
+            step = policy.play(self.simulator.at(self.clock), self.counts, self.clock, self.rng)
             record["crowd"].append(self.simulator.crowd(self.counts))
             record["next_crowd"].append(self.simulator.crowd(step.next_counts))
             record["sizes"].append(self.counts[:, teams])
@@ -166,5 +168,5 @@ def visitation_pairs(
         pairs[running[here]], actions[running[here]] = counts[here], drawn[here]
         counts, drawn, running = counts[~here], drawn[~here], running[~here]
         if len(running):
-            counts, _ = simulator.step(counts, drawn, rng)
+            counts, _ = simulator.at(t).step(counts, drawn, rng)
     return pairs, actions, int(stop.sum())

@@ -46,6 +46,8 @@ class ModelReport:
 def check_model(model: LocalModel, rng: np.random.Generator | None = None) -> ModelReport:
     """Prove, on many crowds, that a model keeps to the contract of :class:`~mfnet_envs.model.LocalModel`.
 
+    Of a model that reads a clock, every model of one turn is checked, and that they share what they must.
+
     Args:
         rng: source of the crowds; default ``default_rng(0)``.
 
@@ -53,6 +55,36 @@ def check_model(model: LocalModel, rng: np.random.Generator | None = None) -> Mo
         ValueError: the first violation, in one sentence.
     """
     rng = np.random.default_rng(0) if rng is None else rng
+    if model.period is None:
+        return _check_law(model, rng)
+    reports = [_check_law(law, rng) for law in _laws(model)]
+    lowest, highest = zip(*(report.rewards for report in reports), strict=True)
+    told = f"clock: {len(reports)} models take turns within {model.period} steps, and share all but the demand"
+    return ModelReport(
+        sum(report.crowds for report in reports), (min(lowest), max(highest)), (*reports[0].passed, told)
+    )
+
+
+def _laws(model: LocalModel) -> list[LocalModel]:
+    """The models that take turns under a clock, each once, after a look at the clock itself."""
+    turn = model.period
+    if isinstance(turn, bool) or not isinstance(turn, int) or turn < 1:
+        raise ValueError(f"period must be a positive integer (steps of one turn of the clock) or None, not {turn!r}")
+    in_force = [model.at(t) for t in range(turn)]
+    for t, law in enumerate(in_force):
+        if model.at(t) is not law or model.at(t + turn) is not law:
+            raise ValueError(f"at({t}) and at({t} + period) must return one model, the same one at every call")
+        for name in ("network", "population", "num_actions", "gamma", "evaluation"):
+            if getattr(law, name) != getattr(model, name):
+                raise ValueError(f"the models of a clock must share {name}; at({t}) has another")
+        for name in ("legal", "initial", "groups", "transit"):
+            if not np.array_equal(getattr(law, name), getattr(model, name)):
+                raise ValueError(f"the models of a clock must share {name}; at({t}) has another")
+    return list({id(law): law for law in in_force}.values())
+
+
+def _check_law(model: LocalModel, rng: np.random.Generator) -> ModelReport:
+    """:func:`check_model` for one law."""
     simulator = Simulator(model)
     counts = _crowds(model, rng)
     hood = simulator.mu_hood(counts)

@@ -63,7 +63,10 @@ def criteria(rewards: Floats, gamma: float, warmup: int) -> dict[str, Floats]:
 
 
 def returns(model: LocalModel, policy: Policy, *, worlds: int = 256, seed: int = 0, steps: int | None = None) -> Floats:
-    """Mean reward per agent, ``(worlds, steps)``, of fresh episodes driven by ``default_rng(seed)``."""
+    """Mean reward per agent, ``(worlds, steps)``, of fresh episodes driven by ``default_rng(seed)``.
+
+    Step t is played by the model in force at t.
+    """
     simulator, rng = Simulator(model), np.random.default_rng(seed)
     steps = model.evaluation[0] if steps is None else steps
     if worlds < 1 or steps < 1:
@@ -71,7 +74,7 @@ def returns(model: LocalModel, policy: Policy, *, worlds: int = 256, seed: int =
     counts = simulator.reset(rng, worlds)
     rewards = np.empty((worlds, steps))
     for t in range(steps):
-        played = policy.play(simulator, counts, t, rng)
+        played = policy.play(simulator.at(t), counts, t, rng)
         counts, rewards[:, t] = played.next_counts, played.team_rewards.sum(1)
     return rewards
 

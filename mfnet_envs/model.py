@@ -5,6 +5,8 @@ An agent in state s that takes action a earns r(s, mu(N_s), a) and moves by a mi
     P(s' | s, mu, a) = sum_k weight_k(s, mu(N_s), a) * branch_k(s' | s, a).
 
 The branches' tables carry the support (checked once, when the model is built), the weights carry the crowding.
+
+A model may read a clock: then r and K change with the step, in turns of ``period`` steps (see ``LocalModel.at``).
 """
 
 from __future__ import annotations
@@ -84,9 +86,14 @@ class LocalModel(ABC):
         transit: ``(S,)`` bool, default none. Agents in transit have one legal action, earn nothing and follow the last
             branch to one fixed successor. All other states are *active* and have a row in ``reward``.
 
+    Attributes:
+        period: steps of one turn of the clock; None, the default, for a model that reads no clock.
+
     Raises:
         ValueError: any table of the wrong shape, a branch that leaves a neighbourhood, rows that do not sum to 1.
     """
+
+    period: int | None = None
 
     def __init__(
         self,
@@ -156,6 +163,16 @@ class LocalModel(ABC):
     def heuristics(self) -> dict[str, Policy]:
         """Named reference policies, simplest first."""
         return {}
+
+    def at(self, t: int) -> LocalModel:
+        """The model in force at step t of an episode; itself unless the scenario reads a clock.
+
+        A clocked model sets ``period`` and returns here one of a fixed tuple of models, the same for t and t + period.
+        They share network, population, actions, legal, groups, transit, initial, gamma and evaluation; what may differ
+        is the demand: ``reward``, ``branch_weights``, branches and quota. What a clocked model answers itself, without
+        ``at``, belongs to no step in particular.
+        """
+        return self
 
     def fluid(self) -> LocalModel:
         """The same model in the limit N = infinity; models that never look at N are their own limit."""

@@ -51,6 +51,8 @@ class Simulator:
     One generator drives all B lanes of a batch in vectorised draws, so the path of a lane depends on the batch size.
     ``pi`` and ``action_counts`` have rows for all S states or only for the T states that have a choice
     (``model.team_states``); both mean the same, the short form is cheap on networks with many layers.
+
+    A simulator steps one law. Where the model reads a clock, ``simulator.at(t)`` is the one to step with at time t.
     """
 
     def __init__(self, model: LocalModel) -> None:
@@ -70,6 +72,18 @@ class Simulator:
         self._rate = None if model.quota is None else model.quota.rate[active]
         self._transit_target: Ints = np.where(model.transit, _arrivals(model), -1)
         self._in_transit: Ints = np.flatnonzero(model.transit)
+        self._in_force: list[Simulator] = []  # of the clocked model's other laws met so far
+
+    def at(self, t: int) -> Simulator:
+        """The simulator of ``model.at(t)``, built when first asked for; itself unless the model reads a clock."""
+        model = self.model.at(t)
+        if model is self.model:
+            return self
+        for simulator in self._in_force:
+            if simulator.model is model:
+                return simulator
+        self._in_force.append(Simulator(model))
+        return self._in_force[-1]
 
     # -- counts ---------------------------------------------------------------------------------------------------
 

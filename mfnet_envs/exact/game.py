@@ -36,7 +36,7 @@ class ExactGame:
         count_vectors: ``(M, S)`` ints, all ways to spread N agents over S states, in lexicographic order.
 
     Raises:
-        ValueError: gamma outside (0, 1), or an instance too large to enumerate.
+        ValueError: gamma outside (0, 1), an instance too large to enumerate, or a model that reads a clock.
 
     A *policy* is a table pi ``(S, N + 1, A)``, whose entry (s, n) is played by agents of s when n of them are there, or
     a :class:`~mfnet_envs.policy.Policy`, taken at t = 0. One that has ``team_law(place, n)``, the probabilities of the
@@ -53,6 +53,8 @@ class ExactGame:
     """
 
     def __init__(self, model: LocalModel, gamma: float | None = None) -> None:
+        if model.period is not None:
+            raise ValueError("this model reads a clock; solve one of its laws: ExactGame(model.at(t))")
         self.model = model
         self.gamma = model.gamma if gamma is None else gamma
         if not 0 < self.gamma < 1:

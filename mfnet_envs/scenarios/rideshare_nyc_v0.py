@@ -6,6 +6,7 @@ idle driver who does not may stay or drive on empty to an adjacent zone. Where t
 
 >>> import mfnet_envs
 >>> model = mfnet_envs.make_model("MFNet-RideShareNYC-v0", hour=18, weekday="thursday")
+>>> through_the_day = mfnet_envs.make_model("MFNet-RideShareNYC-v0", hour="day", population=80, occupied="markov")
 
 **States.** Zone x {idle, loaded and bound for d = 1..61}: ``61 * 62`` states, of which the 61 idle ones have a choice
 and the loaded ones are in transit. ``occupied="markov"`` keeps only zone x {idle, loaded}, 122 states: a loaded
@@ -19,6 +20,12 @@ as stay. Loaded vehicles have only action 0.
 ``weight = fleet / population`` of them; changing the population keeps the city as it is. Demand per step in zone v is
 ``lambda_v = (trips per hour) * 5/60 / weight``, in agents. Rewards are per agent; *full scale* means times the fleet.
 
+**Through the day.** ``hour=18``, the default, repeats one hour for ever. ``hour="day"`` reads a clock: step t is played
+with the table of hour ``t // 12 % 24`` of the weekday, t = 0 is midnight, a turn is 288 steps and the next day is the
+same weekday again. The demand, and with ``occupied="markov"`` the next steps of the loaded, change with the hour;
+everything else stays. Observations get the time of day at their end, as a point on a circle. ``gymnasium.make`` cuts
+episodes at 400 steps unless told ``max_episode_steps=576``.
+
 **Kernel.** n_v idle agents meet D_v ~ Poisson(lambda_v) riders. Under ``matching="physical"`` exactly min(n_v, D_v) of
 them, drawn uniformly, are served; under ``"independent"``, the paper's form, each is served with probability
 ``q_v = phi(n_v) / n_v``, phi(n) = E min(n, D_v). Served agents draw a destination from the origin's row of the table
@@ -31,18 +38,23 @@ agents, 0 for loaded ones.
 
 **Start.** Everybody idle, uniform over zones. **Evaluation.** 400 steps, of which the first 200 are warm-up; the
 headline is the reward per step at full scale after warm-up, beside the discounted return per agent (gamma .97).
+Through the day: two days, of which the first is warm-up.
 
 **Bound.** ``bound()`` is the stationary linear programme of :mod:`mfnet_envs.scenarios._stationary_lp`, with a tangent
 of phi at every integer: no policy, centralised and history-dependent ones included, has a larger long-run average.
-``bound(fluid=True)`` drops the tangents (m <= min(n, lambda)); it holds too, and is looser.
+``bound(fluid=True)`` drops the tangents (m <= min(n, lambda)); it holds too, and is looser. Through the day it is the
+programme of :mod:`mfnet_envs.scenarios._day_lp`, which balances zones hour by hour: valid for every policy, though
+looser than one with a variable for every step; it takes a minute for 800 agents.
 
 **Heuristics.** ``stay``; ``random`` (uniform over the zone and its neighbours); ``greedy`` (the busiest of these);
 ``proportional`` (odds lambda over these); ``lp`` (shares of the programme's flows); ``threshold_lp`` (leaves with
 probability max(0, 1 - .7 lambda_v / n_v), then as ``lp``); ``hybrid_lp`` (.3 for .7, and .03 added to every legal slot
 of ``lp``: both numbers were searched on this very simulator at N = 800, Thursday 18 h). The last three need the model
-and a solver.
+and a solver. Through the day each of them follows the clock: the present hour's demand, the present hour's flows of the
+day's programme (the two numbers of ``hybrid_lp`` were not searched again). Thursday, 800 agents, reward per step at
+full scale on the second day of 64 worlds: 997, 1057, 928, 1121, 1333, 1332, 1349 in this order; the bound is 1583.
 
-**Parameters** of :func:`build`, with defaults: ``population=800``, ``fleet=8000``, ``hour=18`` (0..23),
+**Parameters** of :func:`build`, with defaults: ``population=800``, ``fleet=8000``, ``hour=18`` (0..23, or "day"),
 ``weekday="thursday"`` (or 0 = Monday .. 4 = Friday), ``occupied="destination" | "markov"``,
 ``matching="physical" | "independent"``, ``fare=1.0``, ``move_cost=0.1``, ``gamma=0.97``.
 
@@ -58,6 +70,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -69,8 +82,9 @@ from mfnet_envs import registration
 from mfnet_envs.bounds import Certificate
 from mfnet_envs.data import manhattan
 from mfnet_envs.matching import ExpectedMin, served_share
-from mfnet_envs.model import LocalModel, Quota, checked_population
+from mfnet_envs.model import Branch, LocalModel, Quota, checked_population
 from mfnet_envs.network import StateNetwork
+from mfnet_envs.scenarios import _day_lp as day_lp
 from mfnet_envs.scenarios import _stationary_lp as stationary_lp
 from mfnet_envs.scenarios._trips import calibrated_trips, exact_trips
 
@@ -83,6 +97,7 @@ Matching = Literal["physical", "independent"]
 
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
 STEP_HOURS = 5 / 60
+HOUR, DAY = 12, 288  # steps
 IDLE, LOADED = 0, 1  # groups
 PICK_UP = 0  # index of the branch of the served
 
@@ -93,7 +108,10 @@ class RideShareNYC(LocalModel):
     Attributes:
         fleet: vehicles; also ``full_scale``, what turns a mean reward per agent into the fleet's.
         weight: vehicles per agent.
-        rate: ``(V,)`` lambda, demand per step in agents; ``rate * weight`` is the demand at full scale.
+        hours: the 24 models of ``hour="day"``; empty where one hour repeats.
+        rate: ``(V,)`` lambda, demand per step in agents; ``rate * weight`` is the demand at full scale. This and the
+            following are those of the hour; of ``hours[0]`` for ``hour="day"``, whose ``reference_counts`` are the
+            day's mean.
         trips: routes and durations, see :class:`mfnet_envs.scenarios._trips.Trips`.
 
     Raises:
@@ -104,7 +122,7 @@ class RideShareNYC(LocalModel):
         self,
         population: int = 800,
         fleet: float = 8000,
-        hour: int = 18,
+        hour: int | Literal["day"] = 18,
         weekday: str | int = "thursday",
         occupied: Occupied = "destination",
         matching: Matching = "physical",
@@ -121,9 +139,9 @@ class RideShareNYC(LocalModel):
         self.weight = self.fleet / checked_population(population)
         self.fare, self.move_cost = float(fare), float(move_cost)
         zones = StateNetwork(manhattan().graph())
-        demand = manhattan().trips_per_hour(_weekday(weekday), _hour(hour)) * STEP_HOURS / self.weight
-        self.rate: Floats = demand.sum(1)
-        self.trips = (exact_trips if occupied == "destination" else calibrated_trips)(zones, demand)
+        tables = [manhattan().trips_per_hour(_weekday(weekday), h) * STEP_HOURS / self.weight for h in _hours(hour)]
+        self.rate: Floats = tables[0].sum(1)
+        self.trips = (exact_trips if occupied == "destination" else calibrated_trips)(zones, tables[0])
         self._phi: ExpectedMin | None = ExpectedMin(self.rate)
         layers = self.trips.layers
         rate = _on_idle(self.rate, layers)
@@ -140,11 +158,36 @@ class RideShareNYC(LocalModel):
             groups=np.minimum(np.arange(layers), LOADED),
             quota=Quota(PICK_UP, rate) if matching == "physical" else None,
             gamma=gamma,
-            evaluation=(400, 200),
+            evaluation=(2 * DAY, DAY) if hour == "day" else (400, 200),
             kernel_reads="own",
             reference_counts=rate,
             transit=self.trips.transit,
         )
+        self.hours: tuple[RideShareNYC, ...] = ()
+        self._plans: dict[bool, day_lp.Flows] = {}
+        if hour == "day":
+            self.hours = tuple(self._with_demand(table) for table in tables)
+            self.period = DAY
+            self.reference_counts = _on_idle(np.mean([city.rate for city in self.hours], 0), layers)
+
+    def at(self, t: int) -> RideShareNYC:
+        """The city at the hour of step t, from midnight; itself where one hour repeats."""
+        return self.hours[t % DAY // HOUR] if self.hours else self
+
+    def _with_demand(self, demand: Floats) -> RideShareNYC:
+        """The same city with other trips ``(V, V)`` per step, in agents; the streets and the routes are shared."""
+        city = copy.copy(self)
+        city.rate, city._phi = demand.sum(1), ExpectedMin(demand.sum(1))
+        if self.transit.any():
+            trips = exact_trips(self.network, demand)
+            pick_up = Branch(self.trips.pick_up.successors, trips.pick_up.probabilities)
+            city.trips = replace(trips, pick_up=pick_up, drive=self.trips.drive, transit=self.trips.transit)
+        else:
+            city.trips = calibrated_trips(self.network, demand)
+        rate = _on_idle(city.rate, city.trips.layers)
+        city.branches, city.reference_counts = (city.trips.pick_up, city.trips.drive), rate
+        city.quota = None if self.quota is None else Quota(PICK_UP, rate)
+        return city
 
     def reward(self, mu_hood: Any) -> Any:
         """(1): fare * q - move_cost * (1 - q) * 1{move} for the idle, 0 for the loaded; ``(B, R, A)``."""
@@ -171,28 +214,38 @@ class RideShareNYC(LocalModel):
         """The same city with a continuum of vehicles: min(n, lambda) are served."""
         limit = copy.copy(self)
         limit._phi, limit.quota = None, None
+        limit.hours = tuple(city.fluid() for city in self.hours)
         return limit
 
     def bound(self, fluid: bool = False) -> Certificate:
-        """The stationary programme's value at full scale; ``fluid=True`` for every population at once."""
+        """The stationary or the day's programme's value at full scale; ``fluid=True`` for every population at once."""
+        plan = self._day_flows(fluid) if self.hours else self._flows(fluid)
         return Certificate(
-            value=self._flows(fluid).value * self.weight,
+            value=plan.value * self.weight,
             criterion="average",
             unit="reward per step at full scale",
             kind="lp",
             horizon=None,
-            gap=1e-7,
+            gap=max(1e-7, plan.gap) if isinstance(plan, day_lp.Flows) else 1e-7,
             assumption="every policy, centralised ones included, on the long-run average; "
             + ("any population" if fluid else f"population {self.population}"),
         )
 
     def heuristics(self) -> dict[str, Policy]:
-        """Simplest first; the last three solve the programme."""
+        """Simplest first; the last three solve the programme. Through the day they follow the clock."""
+        from mfnet_envs.scenarios._by_the_clock import ByTheClock
+
+        if not self.hours:
+            return self._heuristics(self._flows(False).policy())
+        hourly = [city._heuristics(lp) for city, lp in zip(self.hours, self._day_flows(False).policy(), strict=True)]
+        return {name: ByTheClock(self, [policies[name] for policies in hourly]) for name in hourly[0]}
+
+    def _heuristics(self, lp: Floats) -> dict[str, Policy]:
+        """The policies of one hour; ``lp (V, A)`` are shares of the programme's flows."""
         from mfnet_envs.policy import TablePolicy, one_hot, uniform, weighted
         from mfnet_envs.scenarios._threshold import ThresholdPolicy
 
         near = np.where(self.network.neighbors < 0, -1.0, self.rate[self.network.neighbors])
-        lp = self._flows(False).policy()
         return {
             "stay": one_hot(self, np.zeros(len(near), int)),
             "random": uniform(self),
@@ -226,6 +279,17 @@ class RideShareNYC(LocalModel):
         )
         return stationary_lp.solve(fleet, None if fluid else self._phi)
 
+    def _day_flows(self, fluid: bool) -> day_lp.Flows:
+        """Solved once; ``_plans`` may be shared with the limit, whose plan is the fluid one."""
+        fluid = fluid or self._phi is None
+        if fluid not in self._plans:
+            day = day_lp.Day(self.population, self.network.neighbors, self.fare, self.move_cost, HOUR)
+            hours = [
+                day_lp.hour_of(city.network, city.trips, city.rate, None if fluid else city._phi) for city in self.hours
+            ]
+            self._plans[fluid] = day_lp.solve(day, hours)
+        return self._plans[fluid]
+
 
 build = RideShareNYC
 
@@ -254,10 +318,13 @@ def _weekday(weekday: str | int) -> int:
     raise ValueError(f"weekday must be 'monday' .. 'friday' or 0 .. 4, the days of the data, not {weekday!r}{meant}")
 
 
-def _hour(hour: int) -> int:
+def _hours(hour: int | str) -> range:
+    """The hours of the day a model goes through."""
+    if isinstance(hour, str) and hour == "day":
+        return range(24)
     if isinstance(hour, int | np.integer) and not isinstance(hour, bool) and 0 <= hour < 24:
-        return int(hour)
-    raise ValueError(f"hour must be an integer 0 .. 23 (18 is the hour from 18:00 to 19:00), not {hour!r}")
+        return range(int(hour), int(hour) + 1)
+    raise ValueError(f"hour must be an integer 0 .. 23 (18 is the hour from 18:00 to 19:00) or 'day', not {hour!r}")
 
 
 def _check_positive(**numbers: float) -> None:

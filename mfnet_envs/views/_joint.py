@@ -75,14 +75,14 @@ class TeamGame:
     def space(self, *shape: int) -> MaskableBox:
         return MaskableBox(self.low, 1.0, shape, np.float32)
 
-    def step(self, counts: Ints, actions: NDArray[np.float64], rng: np.random.Generator) -> Played:
-        """Play checked ``actions (B, T, A)`` from ``counts (B, S)``."""
-        pi = self.policy(actions)
+    def step(self, counts: Ints, actions: NDArray[np.float64], rng: np.random.Generator, t: int = 0) -> Played:
+        """Play checked ``actions (B, T, A)`` from ``counts (B, S)`` at step t of the episode."""
+        pi, simulator = self.policy(actions), self.simulator.at(t)
         if self.flow == "sample":
-            result = self.simulator.play(counts, pi, rng)
+            result = simulator.play(counts, pi, rng)
         else:
             sizes = counts[:, self.model.team_states]
-            result = self.simulator.transition(counts, largest_remainder(sizes, pi), rng)
+            result = simulator.transition(counts, largest_remainder(sizes, pi), rng)
         flows = result.actions[:, np.searchsorted(self.model.active, self.model.team_states)]
         served = np.zeros_like(counts)
         served[:, self.model.active] = result.served

@@ -26,6 +26,8 @@ class Observer:
         encoding: what stands in front: "onehot" (S numbers), "coordinates" (position of the node scaled to [0, 1], and
             the layer if there are several), "index" (s / (S - 1)) or "none". None: "onehot" up to 256 states, else
             "coordinates".
+
+    Where the model reads a clock, two more numbers stand at the end: :func:`clock_face`.
     """
 
     def __init__(self, model: LocalModel, observe: str | int, encoding: Encoding | None) -> None:
@@ -41,15 +43,16 @@ class Observer:
     def size(self) -> int:
         """Length of an observation."""
         hood = self._mask.shape[1] * (self.model.num_groups + 1) if self.hops else 0
-        return int(self.code.shape[1] + 1 + hood)
+        return int(self.code.shape[1] + 1 + hood + len(clock_face(self.model, 0)))
 
-    def __call__(self, counts: Ints, states: Ints) -> Single:
-        """Observations ``(K, size)`` of decision makers in ``states (K,)``, given ``counts (S,)``: a fresh array."""
+    def __call__(self, counts: Ints, states: Ints, t: int) -> Single:
+        """Observations ``(K, size)`` of decision makers in ``states (K,)``, given ``counts (S,)``, at step t: a fresh
+        array."""
         if len(states) <= len(counts):
-            return self._rows(counts, states)
-        return self._rows(counts, np.arange(len(counts))).take(states, 0)
+            return self._rows(counts, states, t)
+        return self._rows(counts, np.arange(len(counts)), t).take(states, 0)
 
-    def _rows(self, counts: Ints, states: Ints) -> Single:
+    def _rows(self, counts: Ints, states: Ints, t: int) -> Single:
         own = self.code.shape[1]
         seen = np.empty((len(states), self.size), np.float32)
         seen[:, :own] = self.code[states]
@@ -60,13 +63,26 @@ class Observer:
             mask = self._mask[node]
             width = mask.shape[1] * crowd.shape[1]
             seen[:, own + 1 : own + 1 + width] = (crowd[self._index[node]] * mask[..., None]).reshape(len(states), -1)
-            seen[:, own + 1 + width :] = mask
+            seen[:, own + 1 + width : own + 1 + width + mask.shape[1]] = mask
+        time = clock_face(self.model, t)
+        seen[:, self.size - len(time) :] = time
         return seen
 
     def shares(self, counts: Ints) -> Single:
         """mu = counts / N in float32: never above 1, since the counts are integers that sum to N."""
         mu: Single = (counts / self.model.population).astype(np.float32)
         return mu
+
+
+def clock_face(model: LocalModel, t: int) -> Single:
+    """The time of day as a point on a circle in the unit square; nothing for a model that reads no clock.
+
+    ``((1 + sin x) / 2, (1 + cos x) / 2)`` with x = 2 pi t / period: (.5, 1) at t = 0, (1, .5) a quarter turn later.
+    """
+    if model.period is None:
+        return np.empty(0, np.float32)
+    x = 2 * np.pi * (t % model.period) / model.period
+    return np.array([(1 + np.sin(x)) / 2, (1 + np.cos(x)) / 2], np.float32)
 
 
 def _hops(observe: str | int) -> int:

@@ -20,7 +20,8 @@ class AgentsEnv(NetworkParallelEnv):
     """PettingZoo parallel environment of the agents ``agent_0``, ..., ``agent_{N-1}``.
 
     =========== ======================================================================================================
-    observation code of the own state, then mu(s): :class:`~mfnet_envs.views._observe.Observer`
+    observation code of the own state, then mu(s): :class:`~mfnet_envs.views._observe.Observer`; at its end the time of
+                day, where the model reads a clock
     action      Discrete(A); an illegal action is played as the first legal one (*stay* where there is one)
     reward      r(s, mu(N_s), a), equation (1), or with ``reward="mean"`` the mean of it over all agents, for everybody
     info        ``action_mask`` (A,) int8; ``served``: 1.0 for an agent that was served in this step, else 0.0
@@ -60,7 +61,7 @@ class AgentsEnv(NetworkParallelEnv):
         chosen = self._checked(actions)
         before = self.states
         self._last = before, chosen
-        played = self.simulator.transition_agents(before[None], chosen[None], rng)
+        played = self.simulator.at(self._clock).transition_agents(before[None], chosen[None], rng)
         self.states, rewards = played.next_states[0], played.rewards
         self.counts = np.bincount(self.states, minlength=len(self.counts))
         mean = float(rewards.mean())
@@ -90,7 +91,7 @@ class AgentsEnv(NetworkParallelEnv):
         return array.astype(np.int64, copy=False)
 
     def _observe(self) -> Single:
-        return self.observer(self.counts, self.states)
+        return self.observer(self.counts, self.states, self._clock)
 
     def _masks(self) -> NDArray[np.int8]:
         return self._legal[self.states]

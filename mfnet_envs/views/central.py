@@ -12,14 +12,14 @@ from mfnet_envs import render
 from mfnet_envs.model import LocalModel
 from mfnet_envs.network import Ints
 from mfnet_envs.views._joint import Action, Flow, TeamGame, horizon_of, need_reset
-from mfnet_envs.views._observe import Single
+from mfnet_envs.views._observe import Single, clock_face
 
 
 class CentralEnv(gym.Env[Single, NDArray[Any]]):
     """Gymnasium environment of the whole network.
 
     =========== ======================================================================================================
-    observation mu ``(S,)``
+    observation mu ``(S,)``; at its end the time of day, where the model reads a clock: ``(S + 2,)``
     action      Box(-1, 1, (T * A,)): the teams' logits in a row; see :class:`~mfnet_envs.views._joint.TeamGame`
     reward      sum_s r_s, the mean reward of an agent
     info        ``action_mask`` (T * A,) int8; ``served``: the share of the population that was served in this step
@@ -53,7 +53,8 @@ class CentralEnv(gym.Env[Single, NDArray[Any]]):
         self.max_episode_steps = None if has_time_limit else horizon_of(model, max_episode_steps, "max_episode_steps")
         teams, width = self.game.shape
         self.state_space = gym.spaces.Box(0.0, 1.0, (model.network.num_states,), np.float32)
-        self.observation_space = self.state_space
+        seen = model.network.num_states + len(clock_face(model, 0))
+        self.observation_space = gym.spaces.Box(0.0, 1.0, (seen,), np.float32)
         self.action_space = self.game.space(teams * width)
         self._shape = (teams * width,)
         self.counts: Ints = np.zeros(model.network.num_states, np.int64)
@@ -65,20 +66,20 @@ class CentralEnv(gym.Env[Single, NDArray[Any]]):
         self.counts = self.game.simulator.reset(self.np_random, 1)[0]
         self._clock, self._is_over = 0, False
         self._scene = render.Scene(self.counts)
-        return self.state(), self._info(0.0)
+        return self._observe(), self._info(0.0)
 
     def step(self, action: Any) -> tuple[Single, float, bool, bool, dict[str, Any]]:
         if self._is_over:
             raise need_reset(self._clock >= 0)
         checked = self.game.checked(action, self._shape)
         before = self.counts
-        played = self.game.step(before[None], checked, self.np_random)
+        played = self.game.step(before[None], checked, self.np_random, self._clock)
         self.counts, self._clock = played.counts[0], self._clock + 1
         reward = float(played.rewards.sum())
         self._scene = render.Scene(self.counts, before, played.actions[0], self._clock, reward)
         self._is_over = self.max_episode_steps is not None and self._clock >= self.max_episode_steps
         return (
-            self.state(),
+            self._observe(),
             reward,
             False,
             self._is_over,
@@ -90,6 +91,9 @@ class CentralEnv(gym.Env[Single, NDArray[Any]]):
 
     def _info(self, served: float) -> dict[str, Any]:
         return {"action_mask": self.game.mask.reshape(-1).copy(), "served": served}
+
+    def _observe(self) -> Single:
+        return np.concatenate([self.state(), clock_face(self.model, self._clock)])
 
     def state(self) -> Single:
         """mu ``(S,)``: a fresh array."""

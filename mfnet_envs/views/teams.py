@@ -21,7 +21,8 @@ class TeamsEnv(NetworkParallelEnv):
     Team i acts for all agents in state ``model.team_states[i]``; ``team_states`` maps its id to the state.
 
     =========== ======================================================================================================
-    observation mu(s); more with ``observe``, ``state_encoding``: :class:`~mfnet_envs.views._observe.Observer`
+    observation mu(s); more with ``observe``, ``state_encoding``: :class:`~mfnet_envs.views._observe.Observer`; at
+                its end the time of day, where the model reads a clock
     action      Box(-1, 1, (A,)): logits of pi(. | s, mu(s)); see :class:`~mfnet_envs.views._joint.TeamGame`
     reward      r_s = mu(s) sum_a r(s, mu(N_s), a) h(s)(a), equation (7); what a state without a choice earns is paid to
                 its node's first team, else to that of the nearest node that has one. The sum over teams is the mean
@@ -57,7 +58,7 @@ class TeamsEnv(NetworkParallelEnv):
 
     def _play(self, actions: Any, rng: np.random.Generator) -> tuple[Floats, Floats, float]:
         checked = self.game.checked(actions, self.game.shape)
-        played = self.game.step(self.counts[None], checked, rng)
+        played = self.game.step(self.counts[None], checked, rng, self._clock)
         self.counts, self._actions = played.counts[0], played.actions[0]
         rewards = self._paid(played.rewards[0])
         return rewards, self._paid(played.served[0] / self.model.population), float(rewards.sum())
@@ -71,7 +72,7 @@ class TeamsEnv(NetworkParallelEnv):
         return paid
 
     def _observe(self) -> Single:
-        return self.observer(self.counts, self.model.team_states)
+        return self.observer(self.counts, self.model.team_states, self._clock)
 
     def _masks(self) -> NDArray[np.int8]:
         return self.game.mask.copy()

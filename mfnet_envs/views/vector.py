@@ -14,7 +14,7 @@ from mfnet_envs import render
 from mfnet_envs.model import Floats, LocalModel
 from mfnet_envs.network import Ints
 from mfnet_envs.views._joint import Action, Flow, TeamGame, horizon_of, need_reset
-from mfnet_envs.views._observe import Single
+from mfnet_envs.views._observe import Single, clock_face
 
 Bools = NDArray[np.bool_]
 Step = tuple[Single, Floats, Bools, Bools, dict[str, Any]]
@@ -30,7 +30,8 @@ class CentralVectorEnv(VectorEnv[Single, Single, NDArray[Any]]):
         max_episode_steps: default: the scenario's evaluation steps.
         autoreset_mode: ``AutoresetMode.NEXT_STEP`` (the step after an end resets and ignores its action), ``SAME_STEP``
             (the ending step returns the next episode's start, the infos hold ``final_obs`` and ``final_info``) or
-            ``DISABLED`` (the user resets, all lanes or those of ``options={"reset_mask": ...}``).
+            ``DISABLED`` (the user resets, all lanes or those of ``options={"reset_mask": ...}``; a model that reads a
+            clock, all together).
 
     Raises:
         gymnasium.error.ResetNeeded: step before the first reset or, without autoreset, after an end.
@@ -63,10 +64,12 @@ class CentralVectorEnv(VectorEnv[Single, Single, NDArray[Any]]):
         self.model, self.num_envs, self.render_mode = model, int(num_envs), render_mode
         self.max_episode_steps = horizon_of(model, max_episode_steps, "max_episode_steps")
         teams, width = self.game.shape
-        self.single_observation_space = gym.spaces.Box(0.0, 1.0, (model.network.num_states,), np.float32)
+        states = model.network.num_states
+        seen = states + len(clock_face(model, 0))
+        self.single_observation_space = gym.spaces.Box(0.0, 1.0, (seen,), np.float32)
         self.single_action_space = self.game.space(teams * width)
         self.observation_space = batch_space(self.single_observation_space, self.num_envs)
-        self.state_space = self.observation_space
+        self.state_space = gym.spaces.Box(0.0, 1.0, (self.num_envs, states), np.float32)
         self.action_space = batch_space(self.single_action_space, self.num_envs)
         self._shape = (self.num_envs, teams * width)
         self.counts: Ints = np.zeros((self.num_envs, model.network.num_states), np.int64)
@@ -83,8 +86,10 @@ class CentralVectorEnv(VectorEnv[Single, Single, NDArray[Any]]):
         lanes = _lanes(options, self.num_envs)
         if not lanes.all() and self.autoreset_mode is not AutoresetMode.DISABLED:
             raise ValueError("single lanes can be reset only with autoreset_mode=AutoresetMode.DISABLED")
+        if not lanes.all() and self.model.period is not None:
+            raise ValueError("this model reads a clock, which all lanes share: reset all of them together")
         self._restart(lanes)
-        return self._mu(), self._infos(lanes, np.zeros(self.num_envs))
+        return self._observe(), self._infos(lanes, np.zeros(self.num_envs))
 
     def _restart(self, lanes: Bools) -> None:
         self.counts = self.counts.copy()
@@ -106,13 +111,13 @@ class CentralVectorEnv(VectorEnv[Single, Single, NDArray[Any]]):
         infos = self._infos(everyone, served)
         if truncated.all() and self.autoreset_mode is AutoresetMode.SAME_STEP:
             infos = self._final(infos, everyone)
-        return self._mu(), rewards, np.zeros(self.num_envs, bool), truncated, infos
+        return self._observe(), rewards, np.zeros(self.num_envs, bool), truncated, infos
 
     def _advance(self, actions: Any) -> tuple[Floats, Floats]:
         """Play one step of every lane: rewards and served shares, ``(B,)`` each."""
         checked = self.game.checked(actions, self._shape)
         before = self.counts
-        played = self.game.step(before, checked, self.np_random)
+        played = self.game.step(before, checked, self.np_random, self._time)
         self.counts = played.counts
         self._clock = self._clock + 1
         self._is_over = self._clock >= self.max_episode_steps
@@ -127,12 +132,12 @@ class CentralVectorEnv(VectorEnv[Single, Single, NDArray[Any]]):
         everyone = np.ones(self.num_envs, bool)
         self._restart(everyone)
         nothing = np.zeros(self.num_envs)
-        return self._mu(), nothing, ~everyone, ~everyone, self._infos(everyone, nothing.copy())
+        return self._observe(), nothing, ~everyone, ~everyone, self._infos(everyone, nothing.copy())
 
     def _final(self, last: dict[str, Any], everyone: Bools) -> dict[str, Any]:
         """SAME_STEP: keep what the ended episodes showed last, and start the next."""
         final = np.empty(self.num_envs, object)
-        final[:] = list(self._mu())
+        final[:] = list(self._observe())
         self._restart(everyone)
         infos = self._infos(everyone, np.zeros(self.num_envs))
         kept = {"final_obs": final, "_final_obs": everyone.copy(), "final_info": last, "_final_info": everyone.copy()}
@@ -142,6 +147,15 @@ class CentralVectorEnv(VectorEnv[Single, Single, NDArray[Any]]):
         """Gymnasium's form: an array per key, and under ``_key`` which lanes it holds for."""
         mask = np.tile(self.game.mask.reshape(1, -1), (self.num_envs, 1)) * lanes[:, None]
         return {"action_mask": mask, "_action_mask": lanes.copy(), "served": served, "_served": lanes.copy()}
+
+    @property
+    def _time(self) -> int:
+        """The step within the episode; read by clocked models only, whose lanes are all at the same."""
+        return int(self._clock[0])
+
+    def _observe(self) -> Single:
+        time = clock_face(self.model, self._time)
+        return np.concatenate([self._mu(), np.tile(time, (self.num_envs, 1))], 1)
 
     def _mu(self) -> Single:
         mu: Single = (self.counts / self.model.population).astype(np.float32)
