@@ -158,11 +158,13 @@ def _add_env(commands: Any) -> None:
     _add(verbs, "list", _env_list, "list the environments")
     show = _add(verbs, "show", _env_show, "print an environment's page: states, actions, reward, bound ...")
     render = _add(verbs, "render", _env_render, "draw an episode into a picture or an animation")
-    check = _add(verbs, "check", _env_check, "check an environment or your own model: conservation, locality ...")
+    check = _add(verbs, "check", _env_check, "check an environment, a model, or anyone's PettingZoo env (module:Class)")
     bench = _add(verbs, "bench", _env_bench, "time an environment")
     for verb in (show, render, bench):
         verb.add_argument("id", metavar="ID", help="environment (`mfnet env list`)")
-    check.add_argument("id", metavar="ID", help="environment, or module:callable that returns a model")
+    check.add_argument(
+        "id", metavar="ID", help="environment, or module:callable that returns a model or a PettingZoo env"
+    )
     for verb in (show, render, check, bench):
         verb.add_argument(
             "--env",
@@ -173,9 +175,12 @@ def _add_env(commands: Any) -> None:
             metavar="KEY=VALUE",
             help="options of the environment",
         )
+    render.add_argument("out", metavar="FILE", nargs="?", type=Path, help=argparse.SUPPRESS)
     render.add_argument(
-        "out", metavar="FILE", nargs="?", type=Path, help="a .png, .gif or .txt; without it, text on the screen"
-    )
+        "--out", dest="out_file", metavar="FILE", type=Path,
+        help="a .gif (agents flow along edges), .png (the last moment), .html (a page with a scrubber) or .txt; "
+        "without it, text on the screen",
+    )  # fmt: skip
     render.add_argument("--policy", default="random", help="a heuristic of the environment (default random)")
     render.add_argument("--steps", type=_whole, help="steps to play (default 30)")
     render.add_argument("--seed", type=_whole, default=0)
@@ -323,8 +328,11 @@ def _env_render(options: argparse.Namespace) -> int:
     from mfnet_envs import tools
 
     chosen = {"policy": options.policy, "steps": options.steps, "seed": options.seed, **dict(options.env)}
-    if options.out is not None:
-        print(f"wrote {_answer(tools.render_to, options.id, options.out, **chosen)}")
+    if options.out is not None and options.out_file is not None:
+        raise UsageError("two files are named; give one, with --out FILE")
+    out = options.out_file or options.out
+    if out is not None:
+        print(f"wrote {_answer(tools.render_to, options.id, out, **chosen)}")
         return 0
     with tempfile.TemporaryDirectory() as folder:
         print(_answer(tools.render_to, options.id, Path(folder) / "episode.txt", **chosen).read_text("utf-8"), end="")
@@ -337,7 +345,9 @@ def _env_check(options: argparse.Namespace) -> int:
     try:
         print(_answer(tools.check, options.id, **dict(options.env)))
     except AssertionError as violation:
-        print(f"mfnet: {options.id} does not keep the contract: {violation}", file=sys.stderr)
+        sentences = str(violation).splitlines() or ["an assertion fails"]
+        listed = f" {sentences[0]}" if len(sentences) == 1 else "".join(f"\n  {line}" for line in sentences)
+        print(f"mfnet: {options.id} does not keep the contract:{listed}", file=sys.stderr)
         return 1
     return 0
 

@@ -99,7 +99,9 @@ def net_moves(model: LocalModel, scene: Scene) -> Moves:
     if scene.before is None or scene.actions is None:
         return np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)
     v = model.network.num_nodes
-    parts = [*_active_moves(model, scene.before, scene.actions), _transit_moves(model, scene.before)]
+    law = model.at(max(0, scene.step - 1))  # the one that was in force
+    hood = _stage(model).simulator.mu_hood(scene.before[None])
+    parts = [*_active_moves(law, scene.before, scene.actions, hood), _transit_moves(law, scene.before)]
     origin, target, amount = (np.concatenate([part[i].reshape(-1) for part in parts]) for i in range(3))
     low, high = np.minimum(origin, target).astype(np.int64), np.maximum(origin, target).astype(np.int64)
     pairs, place = np.unique(low * v + high, return_inverse=True)
@@ -110,7 +112,7 @@ def net_moves(model: LocalModel, scene: Scene) -> Moves:
     return np.where(net > 0, low, high), np.where(net > 0, high, low), np.abs(net)
 
 
-def _active_moves(model: LocalModel, counts: Ints, actions: Ints) -> list[Moves]:
+def _active_moves(model: LocalModel, counts: Ints, actions: Ints, hood: Floats) -> list[Moves]:
     """(origin, target, agents) of each branch, for the states that are not in transit."""
     s = model.network.num_states
     played = np.zeros((s, model.num_actions))
@@ -119,7 +121,6 @@ def _active_moves(model: LocalModel, counts: Ints, actions: Ints) -> list[Moves]
     played[rows] = actions
     played[np.arange(s), model.first_legal] += (played * ~model.legal).sum(1)
     played = (played * model.legal)[model.active]
-    hood = _stage(model).simulator.mu_hood(counts[None])
     weights = np.asarray(model.branch_weights(hood), float)[0]
     taken = played[..., None] * weights
     node = model.network.node_of
@@ -153,14 +154,35 @@ def edge_index(network: StateNetwork) -> Ints:
 
 
 def node_positions(model: LocalModel) -> Floats | None:
-    """``(V, 2)``, x to the right and y up: the nodes' ``pos``, or (j, -i) for labels (i, j); None if it is not said."""
+    """``(V, 2)``, x to the right and y up: None if neither the graph nor the model says.
+
+    The nodes' ``pos``; else the middle of the model's ``positions`` of their states; else (j, -i) for labels (i, j).
+    """
     network = model.network
     given = [network.graph.nodes[label].get("pos") for label in network.nodes]
     if all(pos is not None for pos in given):
         return np.asarray(given, float)
+    if getattr(model, "positions", None) is not None:
+        middle: Floats = state_positions(model).reshape(network.num_nodes, network.layers, 2).mean(1)
+        return middle
     if _is_lattice(network):
         return np.array([(j, -i) for i, j in network.nodes], float)
     return None
+
+
+def state_positions(model: LocalModel) -> Floats:
+    """``(S, 2)``: where an agent in each state is drawn.
+
+    A model whose states lie apart within a node, such as vehicles on their way along a link, may have an attribute
+    ``positions (S, 2)`` in the coordinates of the nodes; otherwise a state lies at its node.
+    """
+    given = getattr(model, "positions", None)
+    if given is None:
+        return _places(model)[model.network.node_of]
+    places = np.asarray(given, float)
+    if places.shape != (model.network.num_states, 2):
+        raise ValueError(f"positions must have shape {(model.network.num_states, 2)}, not {places.shape}")
+    return places
 
 
 def _is_lattice(network: StateNetwork) -> bool:
@@ -196,7 +218,7 @@ def _around(network: StateNetwork) -> Ints:
 class _Stage:
     """What stays the same from frame to frame: the nodes' shapes and centres, what lies under and over them."""
 
-    def __init__(self, model: LocalModel) -> None:
+    def __init__(self, model: LocalModel, map_side: float) -> None:
         self.simulator = Simulator(model)
         network, place = model.network, _places(model)
         rings = [network.graph.nodes[label].get("polygon") for label in network.nodes]
@@ -205,7 +227,7 @@ class _Stage:
         corners = np.concatenate([np.asarray(ring, float) for ring in rings]) if is_map else place
         low, extent = corners.min(0), np.ptp(corners, axis=0)
         longest = max(float(extent.max()), 1e-9)
-        scale = MAP_SIDE / longest if is_map else min(CELL, 1500 / longest) if is_lattice else SIDE / longest
+        scale = map_side / longest if is_map else min(CELL, 1500 / longest) if is_lattice else SIDE / longest
         pad = MARGIN + (0.0 if is_map else CELL / 2 if is_lattice else 26.0)
         inner = np.where(extent > 1e-8, extent * scale, 0) + 2 * pad
         width = max(int(inner[0]) + 1, 420)
@@ -216,6 +238,7 @@ class _Stage:
             moved: Floats = shift + (np.asarray(points, float) - low) * np.array([scale, -scale])
             return moved
 
+        self.on_canvas = on_canvas
         self.centre = on_canvas(place)
         self.background = np.broadcast_to(np.array(PAPER, float), (*self.shape, 3)).copy()
         self.borders: Floats | None = None
@@ -223,25 +246,29 @@ class _Stage:
             outlines = [on_canvas(ring) for ring in rings]
             self.shapes = [_polygon(outline, self.shape) for outline in outlines]
             self.borders = _borders(outlines, self.shape)
-            self.digits, self.arrow = 12.0, 0.7
+            self.digits, self.arrow = 12.0 * map_side / MAP_SIDE, 0.7
+            self.radius = self.room = 0.35 * _usual(self.centre, network)
         elif is_lattice:
             self.shapes = [_square(x, y, 0.42 * scale, 0.12 * scale) for x, y in self.centre]
             self.digits, self.arrow = 0.26 * scale, scale / CELL
+            self.radius, self.room = 0.42 * scale, 0.36 * scale
         else:
             radius = min(24.0, max(6.0, 0.36 * _nearest(self.centre, network)))
             self.shapes = [_square(x, y, radius, radius) for x, y in self.centre]
             self.digits, self.arrow = 0.62 * radius, min(1.0, radius / 14)
+            self.radius, self.room = radius, 1.15 * radius
             for v, w in edge_index(network).T:
                 _line(self.background, self.centre[v], self.centre[w], 1.6, FAINT)
 
 
-_STAGES: WeakKeyDictionary[LocalModel, _Stage] = WeakKeyDictionary()
+_STAGES: WeakKeyDictionary[LocalModel, dict[float, _Stage]] = WeakKeyDictionary()
 
 
-def _stage(model: LocalModel) -> _Stage:
-    if model not in _STAGES:
-        _STAGES[model] = _Stage(model)
-    return _STAGES[model]
+def _stage(model: LocalModel, map_side: float = MAP_SIDE) -> _Stage:
+    kept = _STAGES.setdefault(model, {})
+    if map_side not in kept:
+        kept[map_side] = _Stage(model, map_side)
+    return kept[map_side]
 
 
 def _nearest(centre: Floats, network: StateNetwork) -> float:
@@ -252,25 +279,49 @@ def _nearest(centre: Floats, network: StateNetwork) -> float:
     return float(np.hypot(*(centre[origin] - centre[target]).T).min())
 
 
+def _usual(centre: Floats, network: StateNetwork) -> float:
+    """Median length of an edge on the canvas."""
+    origin, target = edge_index(network)
+    return float(np.median(np.hypot(*(centre[origin] - centre[target]).T))) if len(origin) else 60.0
+
+
 # -- drawing --------------------------------------------------------------------------------------------------------
 
 
 def rgb_array(model: LocalModel, scene: Scene, name: str = "mfnet") -> Image:
     """The scene as an image ``(H, W, 3)`` uint8."""
     stage = _stage(model)
-    canvas: Canvas = stage.background.copy()
     counts = node_counts(model, scene.counts)
-    top = max(1, int(counts.max()))
-    colours = _colours(np.sqrt(counts / top))
+    colours = _heat(counts, int(counts.max()))
+    canvas = _filled(stage, colours)
+    _arrows(canvas, stage, *net_moves(model, scene))
+    _numbers(canvas, stage, counts, colours)
+    _headline(canvas, title(model, scene, name))
+    return _as_image(canvas)
+
+
+def _as_image(canvas: Canvas) -> Image:
+    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+
+
+def _heat(counts: Ints, top: int) -> Floats:
+    """``(V, 3)`` colours of counts, the deepest at ``top``."""
+    return _colours(np.sqrt(counts / max(1, top)))
+
+
+def _filled(stage: _Stage, colours: Floats) -> Canvas:
+    """The background with every node's shape in its colour."""
+    canvas: Canvas = stage.background.copy()
     for (y, x, covered), colour in zip(stage.shapes, colours, strict=True):
         _blend(canvas, y, x, covered, colour)
     if stage.borders is not None:
         _blend(canvas, 0, 0, stage.borders, PAPER)
-    _arrows(canvas, stage, *net_moves(model, scene))
+    return canvas
+
+
+def _numbers(canvas: Canvas, stage: _Stage, counts: Ints, colours: Floats) -> None:
     for (x, y), n, colour in zip(stage.centre, counts, colours, strict=True):
         _label(canvas, f"{n:,}" if n < 10_000 else f"{n:.3g}".upper(), x, y, stage.digits, colour)
-    _headline(canvas, title(model, scene, name))
-    return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
 
 
 def _colours(share: Floats) -> Floats:

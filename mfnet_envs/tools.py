@@ -12,29 +12,31 @@ import struct
 import sys
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
+from pettingzoo import AECEnv, ParallelEnv  # type: ignore[import-untyped]
 
-from mfnet_envs import checks, render
+from mfnet_envs import checks, film, film_page, render, testing
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy, uniform
 from mfnet_envs.registration import did_you_mean, make_model, parallel_env, scenario, scenarios
-from mfnet_envs.simulator import Simulator
 from mfnet_envs.views import AgentsEnv, CentralEnv, TeamsEnv
 
-FRAMES_PER_SECOND = 4
+STEP_SECONDS = 0.42  # a step of a GIF
+GIF_LIMIT = 1_400_000  # bytes
 AGENTS_CHECKED = 200  # population of the agent view in `check`, at most
 
 
 def list_environments() -> str:
     """One line per id: the id and the first sentence of its page."""
     width = max(map(len, scenarios()))
-    return "\n".join(f"{id:<{width}}  {_page(id).partition(chr(10))[0]}" for id in sorted(scenarios()))
+    return "\n".join(f"{id:<{width}}  {page(id).partition(chr(10))[0]}" for id in sorted(scenarios()))
 
 
 def show(id: str, *, bound: bool = True, **options: Any) -> str:
@@ -46,17 +48,17 @@ def show(id: str, *, bound: bool = True, **options: Any) -> str:
     """
     model = make_model(id, **options)
     entry = scenario(id)
-    lines = [id, "=" * len(id), "", _page(id), "", "Now", "---"]
+    lines = [id, "=" * len(id), "", page(id), "", "Now", "---"]
     lines += [f"population {model.population}, {model.network}, {len(model.team_states)} teams, gamma {model.gamma:g}"]
     lines += [f"evaluation: {model.evaluation[0]} steps, the first {model.evaluation[1]} of them warm-up"]
     central, teams = CentralEnv(model), TeamsEnv(model)
     agents = AgentsEnv(make_model(id, **{**options, "population": min(model.population, AGENTS_CHECKED)}))
     lines += [
         f"central  gymnasium.make({id!r}): observation {central.observation_space}, action {central.action_space}",
-        f"teams    {entry.pettingzoo_id('teams')}: observation {_first(teams.observation_spaces)}, "
-        f"action {_first(teams.action_spaces)}",
-        f"agents   {entry.pettingzoo_id('agents')}: observation {_first(agents.observation_spaces)}, "
-        f"action {_first(agents.action_spaces)}",
+        f"teams    {entry.pettingzoo_id('teams')}: observation {first(teams.observation_spaces)}, "
+        f"action {first(teams.action_spaces)}",
+        f"agents   {entry.pettingzoo_id('agents')}: observation {first(agents.observation_spaces)}, "
+        f"action {first(agents.action_spaces)}",
     ]
     if bound:
         certificate = model.bound()
@@ -65,7 +67,7 @@ def show(id: str, *, bound: bool = True, **options: Any) -> str:
     return "\n".join(lines)
 
 
-def _page(id: str) -> str:
+def page(id: str) -> str:
     """The docstring of the scenario's module, or of its builder."""
     builder = scenario(id).load()
     module = inspect.getmodule(builder)
@@ -73,7 +75,7 @@ def _page(id: str) -> str:
     return re.sub(f"^`*{re.escape(id)}`*:? *", "", inspect.cleandoc(page or "no description"))
 
 
-def _first(spaces: Mapping[str, gym.Space[Any]]) -> gym.Space[Any]:
+def first(spaces: Mapping[str, gym.Space[Any]]) -> gym.Space[Any]:
     return next(iter(spaces.values()))
 
 
@@ -89,43 +91,37 @@ def render_to(
     seed: int = 0,
     **options: Any,
 ) -> Path:
-    """Play a policy and write what is seen: ``.png`` the last moment, ``.gif`` every step, ``.txt`` the text.
+    """Play a policy and write what is seen.
+
+    ``.png``: the last moment; ``.gif``: agents flowing along edges, step by step; ``.html``: the same as a page with a
+    scrubber that needs no connection; ``.txt``: every step as text.
 
     Args:
         policy: a name of ``model.heuristics()``, "random", or a policy.
-        steps: default: 30, or the scenario's evaluation steps if these are fewer.
+        steps: default: 30 (24 for a GIF), or the scenario's evaluation steps if these are fewer.
         options: of the scenario's builder.
 
     Raises:
         ValueError: unknown policy or kind of file. ModuleNotFoundError: a GIF without Pillow.
     """
     path = Path(path)
-    if path.suffix not in (".png", ".gif", ".txt"):
-        raise ValueError(f"the file must end in .png, .gif or .txt, not {path.suffix or 'nothing'!r}")
+    if path.suffix not in (".png", ".gif", ".html", ".txt"):
+        raise ValueError(f"the file must end in .png, .gif, .html or .txt, not {path.suffix or 'nothing'!r}")
     model = make_model(id, **options)
-    scenes = list(
-        _scenes(model, _policy(model, policy), min(30, model.evaluation[0]) if steps is None else steps, seed)
-    )
+    if steps is None:
+        steps = min(24 if path.suffix == ".gif" else 30, model.evaluation[0])
+    title = f"{id} · {policy}" if isinstance(policy, str) else id
+    shot = film.shoot(model, _policy(model, policy), steps, seed, title)
     if path.suffix == ".txt":
-        path.write_text("\n\n".join(render.ansi(model, scene, id) for scene in scenes) + "\n", encoding="utf-8")
+        scenes = (render.ansi(model, shot.scene(t), id) for t in range(steps + 1))
+        path.write_text("\n\n".join(scenes) + "\n", encoding="utf-8")
     elif path.suffix == ".png":
-        path.write_bytes(png(render.rgb_array(model, scenes[-1], id)))
+        path.write_bytes(png(film.still(model, shot)))
+    elif path.suffix == ".html":
+        path.write_text(film_page.page(model, shot), encoding="utf-8")
     else:
-        _write_gif(path, [render.rgb_array(model, scene, id) for scene in scenes])
+        path.write_bytes(gif(model, shot))
     return path
-
-
-def _scenes(model: LocalModel, policy: Policy, steps: int, seed: int) -> Iterator[render.Scene]:
-    if steps < 0:
-        raise ValueError(f"steps must be a non-negative integer, not {steps!r}")
-    simulator, rng = Simulator(model), np.random.default_rng(seed)
-    counts = simulator.reset(rng, 1)
-    yield render.Scene(counts[0])
-    for t in range(steps):
-        actions = policy.sample(counts, t, rng)
-        following, rewards = simulator.step(counts, actions, rng)
-        yield render.Scene(following[0], counts[0], actions[0], t + 1, float(rewards.sum()))
-        counts = following
 
 
 def _policy(model: LocalModel, policy: str | Policy) -> Policy:
@@ -153,14 +149,29 @@ def png(image: NDArray[np.uint8]) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
-def _write_gif(path: Path, frames: list[NDArray[np.uint8]]) -> None:
+def gif(model: LocalModel, shot: film.Film, limit: int = GIF_LIMIT) -> bytes:
+    """The film as a GIF, with as many pictures between steps as fit into ``limit`` bytes.
+
+    Raises:
+        ModuleNotFoundError: without Pillow.
+    """
     try:
         from PIL import Image
     except ModuleNotFoundError as missing:
-        hint = "a GIF needs Pillow: pip install 'mfnet[render]', or write a .png"
+        hint = "a GIF needs Pillow: pip install 'mfnet[render]', or write a .png or .html"
         raise ModuleNotFoundError(hint, name="PIL") from missing
-    first, *rest = (Image.fromarray(frame).quantize(64) for frame in frames)
-    first.save(path, save_all=True, append_images=rest, duration=1000 // FRAMES_PER_SECOND, loop=0)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.rint(film.palette()).astype(np.uint8).tobytes())
+    for between in (film.BETWEEN, 4, 2, 1):
+        images = (Image.fromarray(frame) for frame in film.frames(model, shot, between))
+        # one palette for all, so that only what moves is stored anew
+        first, *rest = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images)
+        duration = [STEP_SECONDS * 1000 / between] * len(rest) + [1500]
+        data = io.BytesIO()
+        first.save(data, "GIF", save_all=True, append_images=rest, duration=duration, loop=0)
+        if data.tell() <= limit:
+            break
+    return data.getvalue()
 
 
 # -- checks ---------------------------------------------------------------------------------------------------------
@@ -169,12 +180,16 @@ def _write_gif(path: Path, frames: list[NDArray[np.uint8]]) -> None:
 def check(target: str, **options: Any) -> str:
     """Put an id, or ``"module:callable"`` that returns a model or an environment, through every check there is.
 
-    A model is checked itself (:func:`mfnet_envs.checks.check_model`) and in all its views.
+    A model is checked itself (:func:`mfnet_envs.checks.check_model`) and in all its views; a PettingZoo environment by
+    :mod:`mfnet_envs.testing`, which makes it anew several times.
 
     Raises:
-        ValueError, AssertionError: the first violation, in a sentence.
+        ValueError, AssertionError: the first violation, in a sentence; for a PettingZoo environment all of them.
     """
     made = build(target, **options)
+    if isinstance(made, ParallelEnv | AECEnv):
+        found = testing.check_parallel_env(partial(build, target, **options))
+        return f"{target}: the environment keeps the contract\n{found}"
     if not isinstance(made, LocalModel):
         _quietly(checks.check_env, made)
         return f"{target}: the environment passes the checks made for it"

@@ -1,6 +1,8 @@
 """Pictures say what is there: right numbers, right directions, right colours, on any graph, with numpy alone."""
 
+import json
 import re
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -11,10 +13,11 @@ import pytest
 import toys
 
 import mfnet_envs
-from mfnet_envs import render
+from mfnet_envs import film, film_page, render
 from mfnet_envs._lettering import GLYPHS, glyph
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.model import LocalModel
+from mfnet_envs.policy import uniform
 from mfnet_envs.render import Scene, ansi, net_moves, node_counts, rgb_array
 from mfnet_envs.simulator import Simulator
 
@@ -175,3 +178,146 @@ def test_the_picture_needs_numpy_only() -> None:
         "e.render(); print([m for m in ('PIL', 'matplotlib', 'pygame', 'scipy', 'torch') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
+
+
+# -- films ----------------------------------------------------------------------------------------------------------
+
+
+FILMED = {**FORMS, "grid": grid(population=40), "city": mfnet_envs.make_model("MFNet-RideShareNYC-v0", population=60)}
+
+
+@pytest.mark.parametrize("name", FILMED)
+def test_a_film_is_an_episode(name: str) -> None:
+    """Everybody is conserved, actions sum to the counts, dots move one hop at most and are among the counted."""
+    model = FILMED[name]
+    shot = film.shoot(model, uniform(model), 4, seed=1)
+    assert (shot.counts.sum(1) == model.population).all() and shot.dots.shape == (5, min(model.population, film.DOTS))
+    for t, actions in enumerate(shot.actions):
+        np.testing.assert_array_equal(actions.sum(1), shot.counts[t])
+        assert not actions[~model.legal].any()
+    for t in range(5):
+        followed = np.bincount(shot.dots[t], minlength=shot.counts.shape[1])
+        assert (followed <= shot.counts[t]).all()
+        if model.population <= film.DOTS:
+            np.testing.assert_array_equal(followed, shot.counts[t])
+    node = model.network.node_of[shot.dots]
+    near = model.network.neighbors[node[:-1]] == node[1:, :, None]
+    assert near.any(2).all()
+    again = film.shoot(model, uniform(model), 4, seed=1)
+    np.testing.assert_array_equal(shot.dots, again.dots)
+    assert (shot.rewards == again.rewards).all()
+
+
+def test_a_film_follows_the_law_of_the_simulator() -> None:
+    """Mean counts and rewards of many short films against the exact expectation, by enumeration."""
+    model = FORMS["two ways"]
+    exact, policy = ExactGame(model), uniform(model)
+    films = [film.shoot(model, policy, 1, seed) for seed in range(1500)]
+    start = np.array([shot.counts[0] for shot in films])
+    end = np.array([shot.counts[1] for shot in films])
+    played = np.array([shot.actions[0] for shot in films])
+    distinct, place = np.unique(played.reshape(len(films), -1), axis=0, return_inverse=True)
+    means = exact.pair_transition(distinct.reshape(-1, *model.legal.shape)) @ exact.count_vectors
+    surplus = end - means[place.reshape(-1)]
+    t = surplus.mean(0) / (surplus.std(0, ddof=1) / np.sqrt(len(films)))
+    assert np.abs(t).max() < 4.5, t  # p < 1e-5 for each of three states
+    simulator = Simulator(model)
+    paid = [
+        simulator.step(c[None], a[None], np.random.default_rng(0))[1].sum() for c, a in zip(start, played, strict=True)
+    ]
+    np.testing.assert_allclose([shot.rewards[0] for shot in films], paid, atol=1e-12)
+
+
+def test_frames_flow() -> None:
+    """Same size throughout, one set per step, and between two steps nothing but dots moves."""
+    model = grid(rows=1, cols=3, population=30)
+    shot = film.shoot(model, uniform(model), 3)
+    frames = list(film.frames(model, shot, between=4))
+    assert len(frames) == 13 and len({frame.shape for frame in frames}) == 1
+    strip = frames[0].shape[0] - film.STRIP
+    for a, b in ((0, 1), (4, 7), (8, 9)):
+        assert (frames[a] != frames[b]).any()
+        np.testing.assert_array_equal(frames[a][strip:], frames[b][strip:])
+    shown = film.palette()
+    far = np.abs(frames[5].reshape(-1, 1, 3)[::7].astype(float) - shown).max(2).min(1)
+    assert np.quantile(far, 0.99) < 60 and np.median(far) < 8  # the GIF's colours are near those drawn
+
+
+def test_bars_are_as_high_as_the_crowd() -> None:
+    """Two nodes with 10 and 5 agents: bars of 60 and 30 pixels, the line on top is the scale."""
+    shown = np.array([[10, 5]])
+    strip = film._bars(shown, 0, 420, 10)
+    coloured = (np.abs(strip.astype(int) - np.array(render.PAPER).astype(int)).max(2) > 12)[25:84]
+    heights = [coloured[:, x].sum() for x in (115, 305)]
+    assert heights[0] == pytest.approx(60, abs=2) and heights[1] == pytest.approx(30, abs=2)
+
+
+def test_one_crowded_moment_does_not_flatten_the_film() -> None:
+    shown = np.array([[200, 0], [10, 190], [90, 110], *[[100, 100]] * 6])
+    assert film.full(shown) == 125
+    assert film.full(np.array([[3, 1]])) == 3 and film.full(np.zeros((2, 2), int)) == 1
+
+
+def test_states_may_lie_apart_from_their_node() -> None:
+    """Positions of states move dots and, where the graph is silent, nodes."""
+    model: Any = toys.layered()
+    model.positions = np.array([(0.0, 0.0), (0.0, 2.0), (4.0, 0.0), (4.0, 2.0)])
+    np.testing.assert_array_equal(render.node_positions(model), [(0, 1), (4, 1)])
+    data = json.loads(data_of(film_page.page(model, film.shoot(model, uniform(model), 2))))
+    assert len(data["spots"]) == 4
+    model.positions = model.positions[:3]
+    with pytest.raises(ValueError, match=r"positions must have shape \(4, 2\), not \(3, 2\)"):
+        film_page.page(model, film.shoot(model, uniform(model), 2))
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
+def data_of(page: str) -> str:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return found[1]
+
+
+@pytest.mark.parametrize("name", ["grid", "city", "transit"])
+def test_a_page_holds_the_film_and_needs_nothing_else(name: str) -> None:
+    model = FILMED[name]
+    shot = film.shoot(model, uniform(model), 5, title="<b>bold</b> & more")
+    page = film_page.page(model, shot)
+    assert "&lt;b&gt;bold&lt;/b&gt; &amp; more" in page and "<b>" not in page
+    assert not re.search(r"https?://|src=|@import|url\(|fetch\(|XMLHttp", page) and len(page) < 2_000_000
+    data = json.loads(data_of(page))
+    expected = [node_counts(model, counts).tolist() for counts in shot.counts]
+    assert data["counts"] == expected and data["population"] == model.population
+    np.testing.assert_allclose(data["rewards"], shot.rewards, atol=1e-5)
+    assert len(data["places"]) == model.network.num_nodes == len(data["names"])
+    assert len(data["edges"]) == model.network.graph.number_of_edges()
+    free = np.array(data["dots"]) % 2
+    counted = np.isin(model.network.node_of * 0 + np.arange(len(model.legal)), np.flatnonzero(film.with_choice(model)))
+    np.testing.assert_array_equal(free, counted[shot.dots])
+    assert bool(data["polygons"]) == (name == "city") and data["free"] == (name == "city" or name == "transit")
+
+
+def test_a_hostile_name_stays_text() -> None:
+    graph = nx.path_graph(2)
+    nx.set_node_attributes(graph, {0: "</script><script>alert(1)</script>", 1: "b"}, "name")
+    model = grid(graph=graph)
+    page = film_page.page(model, film.shoot(model, uniform(model), 1))
+    assert page.count("<script") == 2 and json.loads(data_of(page))["names"][0].startswith("</script>")
+
+
+def test_a_page_refuses_too_many_nodes() -> None:
+    model = grid(graph=nx.cycle_graph(3001))
+    with pytest.raises(ValueError, match="a page shows at most 3,000 nodes, not 3,001"):
+        film_page.page(model, film.shoot(model, uniform(model), 0))
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+def test_a_browser_draws_the_page(tmp_path: Any) -> None:
+    """The script runs: it writes the step it was asked for into the document."""
+    model = grid(population=40)
+    (tmp_path / "film.html").write_text(film_page.page(model, film.shoot(model, uniform(model), 6)), "utf-8")
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    url = f"file://{tmp_path}/film.html#step=3"
+    done = subprocess.run([*command, url], capture_output=True, text=True, timeout=120)
+    assert "step 3 of 6" in done.stdout and "40 agents · mean reward" in done.stdout

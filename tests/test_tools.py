@@ -9,7 +9,7 @@ import pytest
 import toys
 
 import mfnet_envs
-from mfnet_envs import tools
+from mfnet_envs import film, tools
 from mfnet_envs.policy import uniform
 from mfnet_envs.registration import scenarios
 
@@ -50,11 +50,31 @@ def test_a_png_is_what_was_drawn(tmp_path: Path) -> None:
 
 
 def test_a_gif_shows_every_step(tmp_path: Path) -> None:
+    """Pictures that are alike may be merged, so time is counted, not pictures."""
     from PIL import Image
 
     path = tools.render_to("MFNet-Grid-v0", tmp_path / "grid.gif", policy="greedy", **SMALL)
     with Image.open(path) as image:
-        assert image.n_frames == 6
+        milliseconds = 0.0
+        for frame in range(image.n_frames):
+            image.seek(frame)
+            milliseconds += image.info["duration"]
+        assert 5 < image.n_frames <= 5 * film.BETWEEN + 1
+    assert milliseconds == pytest.approx(5 * 1000 * tools.STEP_SECONDS + 1500, abs=5 * film.BETWEEN * 10)
+
+
+def test_a_gif_keeps_to_its_size() -> None:
+    """With less room there are fewer pictures between two steps."""
+    model = mfnet_envs.make_model("MFNet-Grid-v0")
+    shot = film.shoot(model, uniform(model), 4)
+    free = tools.gif(model, shot)
+    tight = tools.gif(model, shot, limit=len(free) // 2)
+    assert len(free) < tools.GIF_LIMIT and len(tight) <= len(free) // 2
+
+
+def test_a_page_is_written(tmp_path: Path) -> None:
+    text = tools.render_to("MFNet-Grid-v0", tmp_path / "x.html", policy="lp", steps=3, **SMALL).read_text("utf-8")
+    assert "<title>MFNet-Grid-v0 · lp</title>" in text and text.startswith("<!DOCTYPE html>")
 
 
 def test_a_text_shows_every_step_and_seeds_repeat(tmp_path: Path) -> None:
@@ -73,7 +93,7 @@ def test_any_policy_can_be_drawn(tmp_path: Path) -> None:
 
 
 def test_bad_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ValueError, match=r"must end in \.png, \.gif or \.txt, not '\.jpg'"):
+    with pytest.raises(ValueError, match=r"must end in \.png, \.gif, \.html or \.txt, not '\.jpg'"):
         tools.render_to("MFNet-Grid-v0", tmp_path / "a.jpg")
     with pytest.raises(ValueError, match="no policy 'gredy'; did you mean 'greedy'"):
         tools.render_to("MFNet-Grid-v0", tmp_path / "a.png", policy="gredy", **SMALL)
