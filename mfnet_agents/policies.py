@@ -89,6 +89,10 @@ class LearnedPolicy(Policy):
     def log_prob(self, sizes: Ints, actions: Ints) -> Tensor:
         """log Pi_s(h | mu) of each team, ``(L, T)``; differentiable in ``theta`` when it requires grad."""
 
+    @abstractmethod
+    def team_law(self, s: int, n: int) -> Floats:
+        """Probabilities of the compositions of ``n``, in lexicographic order, for team number ``s``."""
+
 
 class IndividualPolicy(LearnedPolicy):
     """Class (3)/(5): every agent draws for itself. The only class an agent can execute alone."""
@@ -173,6 +177,11 @@ class IndividualPolicy(LearnedPolicy):
         taken = torch.as_tensor(actions, dtype=DTYPE)
         chosen = torch.where(taken > 0, taken * log_pi, torch.zeros_like(log_pi)).sum(2)
         return chosen + log_multinomial(taken)
+
+    @property
+    def acts_as_team(self) -> bool:
+        """Its agents are independent; :meth:`team_law` only writes their multinomial (5) out."""
+        return False
 
     def team_law(self, s: int, n: int) -> Floats:
         """Probabilities of the compositions of ``n``, in lexicographic order, for team number ``s``."""

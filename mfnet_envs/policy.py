@@ -40,8 +40,8 @@ class Policy(ABC):
 
     @property
     def acts_as_team(self) -> bool:
-        """Whether :meth:`sample` has a law of its own, so that the agents of a team are not independent."""
-        return type(self).sample is not Policy.sample
+        """Whether teams draw together, by a :meth:`sample` or a ``team_law`` of their own."""
+        return type(self).sample is not Policy.sample or hasattr(self, "team_law")
 
     def play(self, simulator: Simulator, counts: Ints, t: int, rng: np.random.Generator) -> Transition:
         """Act and step: the law of :meth:`sample` followed by ``simulator.transition``."""

@@ -25,7 +25,7 @@ from mfnet_envs.exact import (
 from mfnet_envs.exact.search import as_team
 from mfnet_envs.model import LocalModel
 from mfnet_envs.network import StateNetwork
-from mfnet_envs.policy import uniform
+from mfnet_envs.policy import Individually, uniform
 
 FORMS = list(toys.every_form())
 
@@ -442,3 +442,30 @@ def test_a_team_law_must_keep_to_legal_actions() -> None:
     policy = Astray(model, as_team(IndividualTable(model, np.full((3, 3, 3), 1 / 3))))
     with pytest.raises(ValueError, match=r"team_law\(0, 1\) must give no probability to illegal actions"):
         ExactGame(model).state_values(policy)
+
+
+def test_independent_learners_need_no_pairs() -> None:
+    """A learnt individual policy is valued at its count vectors, in a game with too many pairs to enumerate."""
+    model = toys.line(5, 8)
+    game = ExactGame(model, gamma=0.9)
+    net = TwoLayer.create(np.random.default_rng(3), 5, 4, 6, symmetric=False)
+    policy = IndividualPolicy(model, net, "share", 1.3)
+    every_size = np.repeat(np.arange(9)[:, None], 5, 1)
+    table = policy.individual(every_size).transpose(1, 0, 2)
+    with pytest.raises(ValueError, match="pairs of counts and actions, too many"):
+        game.action_values(policy)
+    np.testing.assert_allclose(game.state_values(policy), game.state_values(table), atol=1e-11)
+
+
+def test_teams_that_draw_together_must_give_their_law() -> None:
+    """Otherwise they would be taken for independent agents with the same mean."""
+
+    class Together(TeamTable):
+        team_law = property()  # type: ignore[assignment]
+
+    model = toys.general(3)
+    laws = as_team(IndividualTable(model, softmax(logits_of(model))))
+    with pytest.raises(ValueError, match=r"teams of Together draw their actions together.*Individually\(policy\)"):
+        ExactGame(model).state_values(Together(model, laws))
+    marginal = Individually(Together(model, laws))
+    np.testing.assert_allclose(ExactGame(model).transition(marginal).sum(1), 1, atol=1e-12)

@@ -225,6 +225,11 @@ class HiddenState(Dice):
         self.state: Any = {}
 
 
+class FaultyState(Dice):
+    def state(self) -> Any:
+        return self.nothing_of_that_name  # type: ignore[attr-defined]
+
+
 class PlaysOn(Dice):
     def step(self, actions: Any) -> Any:
         if self.agents:
@@ -372,6 +377,7 @@ FAULTS = [
     (OneObservationDict, "fresh memory", "the dict of observations at step 1 is the one at reset"),
     (WideState, "state", r"state\(\) at reset is not in state_space: its shape is \(4,\), not \(2,\)"),
     (HiddenState, "state", r"state\(\) raises TypeError: 'dict' object is not callable"),
+    (FaultyState, "state", r"state\(\) raises AttributeError: .*nothing_of_that_name"),
     (PlaysOn, "end", "a step after the end plays on"),
     (TimeKills, "horizon", "the time limit max_cycles = 6 is reported as termination"),
     (OneMore, "horizon", "the episode goes on after max_cycles = 6 steps"),

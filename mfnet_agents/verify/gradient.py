@@ -18,7 +18,7 @@ from torch import Tensor
 
 from mfnet_agents.config import DecNeuralACConfig
 from mfnet_agents.dec_neural_ac import DecNeuralAC
-from mfnet_agents.energy import EnergyPolicy
+from mfnet_agents.energy import EnergyPolicy, TeamPolicy
 from mfnet_agents.nets import DTYPE, TwoLayer
 from mfnet_agents.policies import IndividualPolicy, LearnedPolicy
 from mfnet_agents.sampling import visitation_pairs
@@ -188,8 +188,9 @@ def log_law(policy: LearnedPolicy, place: int, n: int, theta: Tensor) -> Tensor:
         log_pi = torch.log_softmax(torch.where(legal, policy.temperature * f, -torch.inf), 0)
         chosen: Tensor = torch.where(rows > 0, rows * log_pi, 0.0).sum(1) + multinomial
         return chosen
+    assert isinstance(policy, TeamPolicy)
     f = _network(policy, place, theta, n, rows / n)
-    energy = _heat(policy, n) * f + (multinomial if policy.tilted else 0.0)  # type: ignore[attr-defined]
+    energy = _heat(policy, n) * f + (multinomial if policy.tilted else 0.0)
     possible = ~((rows > 0) & ~legal).any(1)
     return torch.log_softmax(torch.where(possible, energy, -torch.inf), 0)
 
@@ -206,13 +207,13 @@ def score(policy: LearnedPolicy, place: int, n: int) -> Floats:
         pi = law @ rows / n
         alone = policy.temperature * (phi - np.tensordot(pi, phi, 1))
         return np.asarray(np.tensordot(rows, alone, 1))
+    assert isinstance(policy, TeamPolicy)
     phi = _features(policy, place, n, rows / n)
     return np.asarray(_heat(policy, n) * (phi - np.tensordot(law, phi, 1)))
 
 
-def _heat(policy: LearnedPolicy, n: int) -> float:
-    per_agent: bool = policy.per_agent  # type: ignore[attr-defined]
-    return policy.temperature * (n if per_agent else 1)
+def _heat(policy: TeamPolicy, n: int) -> float:
+    return policy.temperature * (n if policy.per_agent else 1)
 
 
 def _zeta(policy: LearnedPolicy, n: int, h: Floats) -> Floats:
@@ -268,7 +269,7 @@ def score_errors(policy: LearnedPolicy, place: int, n: int) -> tuple[Floats, int
     theta = policy.theta.clone().requires_grad_(True)
     log_pi = log_law(policy, place, n, theta)
     by_features = score(policy, place, n)
-    law = np.asarray(policy.team_law(place, n))  # type: ignore[attr-defined]
+    law = policy.team_law(place, n)
     errors, mean, checked = np.zeros(4), np.zeros(by_features.shape[1:]), 0
     errors[0] = np.abs(log_pi.detach().exp().numpy() - law).max()
     for row in np.flatnonzero(law > 0):

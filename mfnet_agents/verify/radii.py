@@ -119,7 +119,8 @@ def natural(at: Evaluation, gradient: Floats) -> Floats:
     population, gamma = at.game.model.population, at.gamma
     met = [np.bincount(sizes, at.visitation, population + 1) for sizes in at.game.count_vectors.T]
     agents = np.array(met) * np.arange(population + 1) / (1 - gamma)
-    weight = agents[:, :, None] * at.policy.table  # type: ignore[attr-defined]
+    assert isinstance(at.policy, IndividualTable)
+    weight = agents[:, :, None] * at.policy.table
     step: Floats = np.divide(gradient, weight, out=np.zeros_like(gradient), where=weight > 1e-100)
     return step
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfnet_envs.exact.localised import by_node, conditional_mean, td_lambda_values
+from mfnet_envs.exact.tables import has_team_law
 from mfnet_envs.model import Floats
 from mfnet_envs.policy import Policy
 
@@ -35,7 +36,7 @@ class Evaluation:
     @cached_property
     def team_rewards(self) -> Floats:
         """Mean team reward (7), ``(M, S)``: mu(s) sum_a r(s, mu(N_s), a) E h(s)(a)."""
-        if hasattr(self.policy, "team_law"):
+        if has_team_law(self.policy):
             drawn: Floats = self.mixing @ self.game.pair_rewards
             return drawn
         mean: Floats = (self.game.policy_table(self.policy) * self.game.rewards).sum(2)

@@ -12,7 +12,7 @@ from mfnet_envs.exact.compositions import compositions, how_many, multinomial_pm
 from mfnet_envs.exact.evaluation import Evaluation, solve
 from mfnet_envs.exact.kernel import Kernel
 from mfnet_envs.exact.localised import spread_within
-from mfnet_envs.exact.tables import SURE, as_played, as_policy, normalised
+from mfnet_envs.exact.tables import SURE, as_played, as_policy, has_team_law, normalised
 from mfnet_envs.model import Floats, LocalModel
 from mfnet_envs.network import Ints
 from mfnet_envs.policy import Policy
@@ -262,11 +262,6 @@ class ExactGame:
         """The mean of ``values (M, ...)`` under the law of the first count vector."""
         mean: Floats = np.tensordot(self.initial, values, 1)
         return mean
-
-
-def has_team_law(policy: Policy) -> bool:
-    """Whether the policy's teams draw h(s) together instead of agent by agent."""
-    return hasattr(policy, "team_law")
 
 
 def _check_size(model: LocalModel, what: str, cells: int, limit: int) -> None:

@@ -150,6 +150,20 @@ def as_policy(model: LocalModel, policy: Any) -> Policy:
     return IndividualTable(model, policy) if isinstance(policy, np.ndarray) else policy
 
 
+def has_team_law(policy: Policy) -> bool:
+    """Whether the policy's teams draw h(s) together instead of agent by agent.
+
+    Raises:
+        ValueError: they do, by a law that nobody can ask for.
+    """
+    if policy.acts_as_team and not hasattr(policy, "team_law"):
+        raise ValueError(
+            f"the teams of {type(policy).__name__} draw their actions together, so the exact game needs its "
+            "team_law(place, n); or take mfnet_envs.policy.Individually(policy), whose agents draw for themselves"
+        )
+    return policy.acts_as_team
+
+
 def normalised(rows: Floats) -> Floats:
     """Rows that sum to 1 up to rounding, made to sum to 1."""
     if not ((rows >= 0).all() and (np.abs(rows.sum(-1) - 1) < SURE).all()):

@@ -18,17 +18,20 @@ def network_of(
     rows: int, cols: int, graph: nx.Graph[Any] | Sequence[tuple[int, int]] | None, layers: int = 1
 ) -> StateNetwork:
     """The ``rows`` x ``cols`` grid, or instead of it a networkx graph or a list of edges between 0 .. V - 1."""
-    if graph is None:
-        return StateNetwork.grid(rows, cols, layers)
+    return StateNetwork.grid(rows, cols, layers) if graph is None else StateNetwork(as_graph(graph), layers)
+
+
+def as_graph(graph: nx.Graph[Any] | Sequence[tuple[int, int]]) -> nx.Graph[Any]:
+    """A list of edges as a graph whose nodes stand in ascending order; a graph as it is."""
     if isinstance(graph, nx.Graph):
-        return StateNetwork(graph, layers)
+        return graph
     edges = list(graph)
     if not all(len(edge) == 2 for edge in edges):
         raise ValueError("graph must be a networkx graph or a list of edges such as [[0, 1], [1, 2]]")
     ordered: nx.Graph[Any] = nx.Graph()
     ordered.add_nodes_from(sorted({node for edge in edges for node in edge}))
     ordered.add_edges_from((a, b) for a, b in edges)
-    return StateNetwork(ordered, layers)
+    return ordered
 
 
 def moves(network: StateNetwork) -> tuple[Ints, Bools]:

@@ -38,6 +38,7 @@ from mfnet_envs.matching import ExpectedMin, served_share
 from mfnet_envs.model import Branch, Floats, LocalModel, Quota, checked_population
 from mfnet_envs.network import Ints, StateNetwork
 from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform, weighted
+from mfnet_envs.scenarios import _options as options
 from mfnet_envs.scenarios import _transport_lp as transport_lp
 from mfnet_envs.scenarios._threshold import ThresholdPolicy
 
@@ -214,7 +215,7 @@ def build(
     Raises:
         ValueError: for an option out of its range, in one sentence.
     """
-    network = StateNetwork.grid(rows, cols) if graph is None else StateNetwork(_as_graph(graph))
+    network = options.network_of(rows, cols, graph)
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
     if matching not in ("physical", "independent"):
@@ -231,24 +232,11 @@ def build(
         raise ValueError(f"demand must be {network.num_nodes} non-negative numbers, one per node")
     if weights.sum() == 0:
         raise ValueError("demand must be positive somewhere")
-    moves, legal = _compass_moves(network, rows, cols) if graph is None else _slot_moves(network)
+    moves, legal = _compass_moves(network, rows, cols) if graph is None else options.moves(network)
     return Grid(
         network, checked_population(population), total_demand * weights / weights.sum(), moves, legal,
         float(fare), float(move_cost), gamma, int(horizon), matching,
     )  # fmt: skip
-
-
-def _as_graph(graph: nx.Graph[Any] | Sequence[tuple[int, int]]) -> nx.Graph[Any]:
-    """A list of edges as a graph whose nodes stand in ascending order."""
-    if isinstance(graph, nx.Graph):
-        return graph
-    edges = list(graph)
-    if not all(len(edge) == 2 for edge in edges):
-        raise ValueError("graph must be a networkx graph or a list of edges such as [[0, 1], [1, 2]]")
-    ordered: nx.Graph[Any] = nx.Graph()
-    ordered.add_nodes_from(sorted({node for edge in edges for node in edge}))
-    ordered.add_edges_from((a, b) for a, b in edges)
-    return ordered
 
 
 def _compass_moves(network: StateNetwork, rows: int, cols: int) -> tuple[Ints, Any]:
@@ -257,12 +245,6 @@ def _compass_moves(network: StateNetwork, rows: int, cols: int) -> tuple[Ints, A
     to = [(i + di, j + dj) for di, dj in COMPASS]
     legal = np.stack([(0 <= a) & (a < rows) & (0 <= b) & (b < cols) for a, b in to], 1)
     return np.where(legal, np.stack([a * cols + b for a, b in to], 1), np.arange(len(i))[:, None]), legal
-
-
-def _slot_moves(network: StateNetwork) -> tuple[Ints, Any]:
-    """Action j goes to neighbour slot j."""
-    legal = network.neighbors >= 0
-    return np.where(legal, network.neighbors, network.neighbors[:, :1]), legal
 
 
 def _like(reference: Any, table: Floats) -> Any:
