@@ -16,7 +16,7 @@ from mfnet_envs.matching import expected_min
 from mfnet_envs.model import Branch, LocalModel, Quota
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import Policy
-from mfnet_envs.registration import env, make_model, parallel_env, register
+from mfnet_envs.registration import batch_env, env, make_model, parallel_env, register
 from mfnet_envs.simulator import Simulator
 
 __version__ = "0.1.0"
@@ -29,6 +29,7 @@ __all__ = [
     "Quota",
     "Simulator",
     "StateNetwork",
+    "batch_env",
     "env",
     "evaluate",
     "expected_min",

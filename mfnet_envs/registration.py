@@ -22,12 +22,14 @@ from pettingzoo.utils.wrappers import OrderEnforcingWrapper  # type: ignore[impo
 
 from mfnet_envs.model import LocalModel
 from mfnet_envs.views.agents import AgentsEnv
+from mfnet_envs.views.batch import AgentsBatch, TeamsBatch
 from mfnet_envs.views.central import CentralEnv
 from mfnet_envs.views.teams import TeamsEnv
 from mfnet_envs.views.vector import CentralVectorEnv
 
 Builder = Callable[..., LocalModel]
 PARALLEL_VIEWS: dict[str, Callable[..., TeamsEnv | AgentsEnv]] = {"teams": TeamsEnv, "agents": AgentsEnv}
+BATCHED_VIEWS: dict[str, Callable[..., TeamsBatch | AgentsBatch]] = {"teams": TeamsBatch, "agents": AgentsBatch}
 
 
 @dataclass(frozen=True)
@@ -140,13 +142,28 @@ def parallel_env(id: str, view: str = "teams", **options: Any) -> TeamsEnv | Age
         ValueError: unknown view. TypeError: unknown option; the message names the nearest one.
     """
     entry = scenario(id)
+    make = PARALLEL_VIEWS[_known(id, view)]
+    model, view_options = _model_and_rest(id, make, options)
+    name = f"{entry.slug.replace('-', '_')}_{view}_v{entry.version}"
+    return make(model, name=name, **view_options)
+
+
+def batch_env(id: str, view: str = "agents", num_worlds: int = 1, **options: Any) -> TeamsBatch | AgentsBatch:
+    """``num_worlds`` copies of the team or the agent view in arrays, on one generator: what the adapters step.
+
+    Raises:
+        As :func:`parallel_env`.
+    """
+    model, view_options = _model_and_rest(id, BATCHED_VIEWS[_known(id, view)], options)
+    return BATCHED_VIEWS[view](model, num_worlds, **view_options)
+
+
+def _known(id: str, view: str) -> str:
+    """``view``, if PettingZoo has it."""
     if view not in PARALLEL_VIEWS:
         hint = f"the central view is gymnasium.make({id!r})" if view == "central" else "choose one of them"
         raise ValueError(f"view must be 'teams' or 'agents', not {view!r}; {hint}")
-    make = PARALLEL_VIEWS[view]
-    model_options, view_options = _split(entry, make, options)
-    name = f"{entry.slug.replace('-', '_')}_{view}_v{entry.version}"
-    return make(entry.load()(**model_options), name=name, **view_options)
+    return view
 
 
 def env(id: str, view: str = "teams", **options: Any) -> AECEnv[str, Any, Any]:
@@ -184,7 +201,7 @@ def _split(
     builder = inspect.signature(entry.load()).parameters
     takes_any = any(p.kind is p.VAR_KEYWORD for p in builder.values())
     offered = [] if view is None else [*inspect.signature(view).parameters]
-    offered = [name for name in offered if name not in ("model", "name", "num_envs")]
+    offered = [name for name in offered if name not in ("model", "name", "num_envs", "num_worlds")]
     for name in options:
         if name not in builder and name not in offered and not takes_any:
             views = f" Options of the view: {', '.join(offered)}." if offered else ""

@@ -9,7 +9,7 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import softmax
-from scipy.stats import chisquare, poisson
+from scipy.stats import poisson
 
 import mfnet_envs
 from mfnet_envs.exact import ExactGame
@@ -23,7 +23,6 @@ IDS = sorted(scenarios())
 FORMS = toys.every_form()
 SMALL: dict[str, LocalModel] = {**FORMS, **{i: mfnet_envs.make_model(i, population=60) for i in IDS}}
 WITH_TEAMS = [name for name, model in SMALL.items() if len(model.team_states)]
-ALPHA = 1e-6  # of each chi-square test: with about twenty of them a false alarm once in fifty thousand runs
 
 
 # -- teams and central ----------------------------------------------------------------------------------------------
@@ -78,7 +77,7 @@ def test_the_teams_rewards_sum_to_the_agents_mean(name: str) -> None:
         actions = rng.integers(0, model.num_actions, model.population)
         shares = np.zeros(model.legal.shape)
         np.add.at(shares, (agents.states, actions), 1 / np.maximum(agents.counts, 1)[agents.states])
-        teams.counts = agents.counts
+        toys.put(teams, agents.counts)
         earned = teams.step_array(shares[model.team_states])[1]
         paid = agents.step_array(actions)[1]
         assert earned.sum() == pytest.approx(paid.mean(), abs=1e-12)
@@ -96,7 +95,7 @@ def test_agents_and_teams_have_the_enumerated_law(name: str) -> None:
     law = exact.transition(np.repeat(pi[:, None], model.population + 1, 1))[start]
     for steps in (agent_steps, team_steps):
         seen = np.bincount(exact.index(steps(model, states, counts, 3000)), minlength=len(law))
-        assert fits(seen, law), steps.__name__
+        assert toys.fits(seen, law), steps.__name__
 
 
 def agent_steps(model: LocalModel, states: np.ndarray, counts: np.ndarray, times: int) -> np.ndarray:
@@ -105,7 +104,7 @@ def agent_steps(model: LocalModel, states: np.ndarray, counts: np.ndarray, times
     chances = (model.legal / model.legal.sum(1, keepdims=True)).cumsum(1)[states]
     after = np.empty((times, len(counts)), np.int64)
     for t in range(times):
-        env.states, env.counts = states, counts
+        toys.put(env, counts, states)
         env.step_array((rng.random((len(states), 1)) > chances).sum(1))
         after[t] = env.counts
     return after
@@ -117,31 +116,17 @@ def team_steps(model: LocalModel, states: np.ndarray, counts: np.ndarray, times:
     equal = np.zeros((len(model.team_states), model.num_actions))
     after = np.empty((times, len(counts)), np.int64)
     for t in range(times):
-        env.counts = counts
+        toys.put(env, counts)
         env.step_array(equal)
         after[t] = env.counts
     return after
 
 
-def fits(seen: np.ndarray, law: np.ndarray) -> bool:
-    """Chi-square with the cells that expect fewer than five pooled; what is impossible must not occur."""
-    expected = law * seen.sum()
-    if seen[law < 1e-14].any():
-        return False
-    rare = expected < 5
-    observed = np.append(seen[~rare], seen[rare].sum())
-    wanted = np.append(expected[~rare], expected[rare].sum())
-    keep = wanted > 0
-    if keep.sum() < 2:
-        return True
-    return chisquare(observed[keep], wanted[keep] * observed.sum() / wanted[keep].sum()).pvalue > ALPHA
-
-
 def test_the_chi_square_test_sees_a_wrong_law() -> None:
     law = np.array([0.2, 0.3, 0.5])
-    assert fits(np.array([800, 1200, 2000]), law)
-    assert not fits(np.array([950, 1050, 2000]), law)
-    assert not fits(np.array([1, 1600, 2399]), np.array([0.0, 0.4, 0.6]))
+    assert toys.fits(np.array([800, 1200, 2000]), law)
+    assert not toys.fits(np.array([950, 1050, 2000]), law)
+    assert not toys.fits(np.array([1, 1600, 2399]), np.array([0.0, 0.4, 0.6]))
 
 
 def test_agents_start_independently_from_the_initial_law() -> None:
@@ -153,7 +138,7 @@ def test_agents_start_independently_from_the_initial_law() -> None:
     for _ in range(4000):
         env.reset_array()
         seen[tuple(env.states)] += 1
-    assert fits(seen.reshape(-1), np.outer(model.initial, model.initial).reshape(-1))
+    assert toys.fits(seen.reshape(-1), np.outer(model.initial, model.initial).reshape(-1))
 
 
 # -- actions --------------------------------------------------------------------------------------------------------
@@ -238,19 +223,19 @@ def test_observations_say_where_and_how_many() -> None:
     model = mfnet_envs.make_model("MFNet-Grid-v0", population=10, rows=2, cols=3)
     env = AgentsEnv(model)
     env.reset(seed=0)
-    env.states, env.counts = np.arange(10) % 6, np.bincount(np.arange(10) % 6, minlength=6)
-    seen = env._observe()
+    toys.put(env, np.bincount(np.arange(10) % 6, minlength=6), np.arange(10) % 6)
+    seen = env.batch.observe()[0]
     np.testing.assert_array_equal(seen[:, :6], np.eye(6)[np.arange(10) % 6])
     np.testing.assert_allclose(seen[:, 6], [0.2, 0.2, 0.2, 0.2, 0.1, 0.1, 0.2, 0.2, 0.2, 0.2])
     hood = AgentsEnv(model, observe="hood", state_encoding="coordinates")
     hood.reset(seed=0)
-    hood.states, hood.counts = env.states, env.counts
+    toys.put(hood, env.counts, env.states)
     # cell (0, 1): x = 1/2 of the longer side, y at the top; itself, then its neighbours 0, 2, 4; four slots, all real
-    np.testing.assert_allclose(hood._observe()[1], [0.5, 0.5, 0.2, 0.2, 0.2, 0.2, 0.1, 1, 1, 1, 1])
-    np.testing.assert_allclose(hood._observe()[0], [0.0, 0.5, 0.2, 0.2, 0.2, 0.2, 0.0, 1, 1, 1, 0])
+    np.testing.assert_allclose(hood.batch.observe()[0][1], [0.5, 0.5, 0.2, 0.2, 0.2, 0.2, 0.1, 1, 1, 1, 1])
+    np.testing.assert_allclose(hood.batch.observe()[0][0], [0.0, 0.5, 0.2, 0.2, 0.2, 0.2, 0.0, 1, 1, 1, 0])
     index = AgentsEnv(model, state_encoding="index")
     index.reset(seed=0)
-    np.testing.assert_allclose(index._observe()[:, 0], index.states / 5)
+    np.testing.assert_allclose(index.batch.observe()[0, :, 0], index.states / 5)
 
 
 def test_many_states_are_coded_by_coordinates() -> None:
@@ -294,8 +279,7 @@ def test_the_served_are_as_many_as_riders_allow(view: str) -> None:
     env.reset(seed=0)
     served = np.empty(3000)
     for t in range(len(served)):
-        env.counts = np.array([12, 0])
-        env.states = np.zeros(12, int)
+        toys.put(env, np.array([12, 0]), np.zeros(12, int))
         info = env.step_array(np.zeros((2, 2)) if view == "teams" else np.zeros(12, int))[4]
         served[t] = info["served"].sum() * (12 if view == "teams" else 1)
         assert served[t] == round(served[t], 9)

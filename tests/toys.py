@@ -10,6 +10,8 @@ from typing import Any, Literal
 import array_api_compat
 import networkx as nx
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chisquare
 
 from mfnet_envs.matching import ExpectedMin, served_share
 from mfnet_envs.model import Branch, LocalModel, Quota
@@ -188,3 +190,27 @@ def line(n: int, population: int, **options: Any) -> LocalModel:
 
     weights = np.array([0.02] * (n - 1) + [1.0])
     return grid_v0.build(graph=nx.path_graph(n), demand=0.7 * weights / weights.sum(), population=population, **options)
+
+
+def put(env: Any, counts: NDArray[np.int64], states: NDArray[np.int64] | None = None) -> None:
+    """Lay the agents of a PettingZoo view out as wanted: ``counts (S,)``, and ``states (N,)`` in the agent view."""
+    env.batch.counts = np.array([counts])
+    if states is not None:
+        env.batch.states = np.array([states])
+
+
+def fits(seen: np.ndarray, law: np.ndarray, alpha: float = 1e-6) -> bool:
+    """Whether ``seen`` occurrences look drawn from ``law``; about one false alarm in 1 / alpha tests.
+
+    Chi-square with the cells that expect fewer than five pooled; what is impossible must not occur.
+    """
+    expected = law * seen.sum()
+    if seen[law < 1e-14].any():
+        return False
+    rare = expected < 5
+    observed = np.append(seen[~rare], seen[rare].sum())
+    wanted = np.append(expected[~rare], expected[rare].sum())
+    keep = wanted > 0
+    if keep.sum() < 2:
+        return True
+    return chisquare(observed[keep], wanted[keep] * observed.sum() / wanted[keep].sum()).pvalue > alpha

@@ -176,13 +176,18 @@ def one_of(name: str, value: Any, words: tuple[str, ...]) -> None:
         raise ValueError(f"{name} must be {' or '.join(map(repr, words))}, not {value!r}")
 
 
+def positive(name: str, value: Any) -> int:
+    """A count of something, or a sentence why not."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} must be a positive integer, not {value!r}")
+    return int(value)
+
+
 def horizon_of(model: LocalModel, steps: int | None, name: str) -> int:
     """The horizon: as asked, else the scenario's evaluation steps."""
     if steps is None:
         return model.evaluation[0]
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-        raise ValueError(f"{name} must be a positive integer, not {steps!r}")
-    return int(steps)
+    return positive(name, steps)
 
 
 def need_reset(started: bool) -> gym.error.ResetNeeded:

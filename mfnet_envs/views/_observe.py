@@ -46,27 +46,36 @@ class Observer:
         return int(self.code.shape[1] + 1 + hood + len(clock_face(self.model, 0)))
 
     def __call__(self, counts: Ints, states: Ints, t: int) -> Single:
-        """Observations ``(K, size)`` of decision makers in ``states (K,)``, given ``counts (S,)``, at step t: a fresh
-        array."""
-        if len(states) <= len(counts):
+        """Observations of decision makers in ``states (..., K)``, given ``counts (..., S)``, at step t:
+        ``(..., K, size)``, a fresh array."""
+        if states.shape[-1] <= counts.shape[-1]:
             return self._rows(counts, states, t)
-        return self._rows(counts, np.arange(len(counts)), t).take(states, 0)
+        rows = self._rows(counts, np.broadcast_to(np.arange(counts.shape[-1]), counts.shape), t)
+        world = np.arange(counts.size // counts.shape[-1]).reshape(*counts.shape[:-1], 1)
+        seen: Single = rows.reshape(-1, self.size).take(states + counts.shape[-1] * world, 0)
+        return seen
 
     def _rows(self, counts: Ints, states: Ints, t: int) -> Single:
         own = self.code.shape[1]
-        seen = np.empty((len(states), self.size), np.float32)
-        seen[:, :own] = self.code[states]
-        seen[:, own] = self.shares(counts)[states]
+        seen = np.empty((*states.shape, self.size), np.float32)
+        seen[..., :own] = self.code[states]
+        seen[..., own] = np.take_along_axis(self.shares(counts), states, -1)
         if self.hops:
-            node = self.model.network.node_of[states]
-            crowd = self.shares(counts.reshape(self.model.network.num_nodes, -1) @ self._membership)
-            mask = self._mask[node]
-            width = mask.shape[1] * crowd.shape[1]
-            seen[:, own + 1 : own + 1 + width] = (crowd[self._index[node]] * mask[..., None]).reshape(len(states), -1)
-            seen[:, own + 1 + width : own + 1 + width + mask.shape[1]] = mask
+            seen[..., own + 1 : self.size - len(clock_face(self.model, t))] = self._hood(counts, states)
         time = clock_face(self.model, t)
-        seen[:, self.size - len(time) :] = time
+        seen[..., self.size - len(time) :] = time
         return seen
+
+    def _hood(self, counts: Ints, states: Ints) -> Single:
+        """``(..., K, D (G + 1))``: the crowds of the nodes within ``hops``, then what is a node and what is padding."""
+        network = self.model.network
+        lead = states.shape
+        node = network.node_of[states].reshape(-1, lead[-1])
+        worlds = np.arange(len(node))[:, None, None]
+        crowd = self.shares(counts.reshape(-1, network.num_nodes, network.layers) @ self._membership)
+        mask = self._mask[node]
+        crowds = crowd[worlds, self._index[node]] * mask[..., None]
+        return np.concatenate([crowds.reshape(*lead, -1), mask.reshape(*lead, -1)], -1)
 
     def shares(self, counts: Ints) -> Single:
         """mu = counts / N in float32: never above 1, since the counts are integers that sum to N."""

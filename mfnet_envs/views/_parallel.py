@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from operator import index, itemgetter
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import gymnasium as gym
 import networkx as nx
 import numpy as np
-from gymnasium.utils import seeding
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv  # type: ignore[import-untyped]
 
 from mfnet_envs import render
-from mfnet_envs.model import Floats, LocalModel
+from mfnet_envs.model import Floats
 from mfnet_envs.network import Ints
-from mfnet_envs.views._joint import horizon_of, need_reset
-from mfnet_envs.views._observe import Observer, Single
+from mfnet_envs.views._joint import need_reset
+from mfnet_envs.views._observe import Single
+from mfnet_envs.views.batch import Batch
 
 Step = tuple[Single, Floats, bool, bool, dict[str, NDArray[Any]]]
 
@@ -30,7 +31,8 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
     arrays whose row i belongs to ``possible_agents[i]``. Every call returns fresh arrays and dicts.
 
     Attributes:
-        model: the :class:`~mfnet_envs.model.LocalModel` underneath.
+        batch: the one world underneath; its dynamics and observations are those of the adapters' many.
+        model: the :class:`~mfnet_envs.model.LocalModel` it plays.
         counts: ``(S,)`` agents in each state now.
         possible_agents, agents, observation_spaces, action_spaces, state_space, metadata, render_mode, max_cycles: as
             in PettingZoo.
@@ -44,45 +46,36 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
         "is_parallelizable": True,
     }
 
-    def __init__(
-        self,
-        model: LocalModel,
-        prefix: str,
-        observer: Observer,
-        action_spaces: Sequence[gym.Space[Any]],
-        max_cycles: int | None,
-        render_mode: str | None,
-        name: str,
-    ) -> None:
+    def __init__(self, batch: Batch, render_mode: str | None, name: str) -> None:
         render.check_mode(render_mode, self.metadata["render_modes"])
-        self.model, self.observer = model, observer
-        self.max_cycles = horizon_of(model, max_cycles, "max_cycles")
+        self.batch, self.model, self.observer = batch, batch.model, batch.observer
+        self.max_cycles = batch.max_cycles
         self.render_mode = render_mode
         self.metadata = {**self.metadata, "name": name}  # type: ignore[misc]
-        self.possible_agents = [f"{prefix}_{i}" for i in range(len(action_spaces))]
+        self.possible_agents = batch.actors
         self.agents: list[str] = []
-        self.group_map = {prefix: list(self.possible_agents)}
-        seen = gym.spaces.Box(0.0, 1.0, (observer.size,), np.float32)
-        self.observation_spaces = dict.fromkeys(self.possible_agents, seen)
-        self.action_spaces = dict(zip(self.possible_agents, action_spaces, strict=True))
-        self.state_space = gym.spaces.Box(0.0, 1.0, (model.network.num_states,), np.float32)
-        self.counts: Ints = np.zeros(model.network.num_states, np.int64)
+        self.group_map = {batch.prefix: list(self.possible_agents)}
+        self.observation_spaces = dict.fromkeys(self.possible_agents, batch.single_observation_space)
+        self.action_spaces = {actor: copy.deepcopy(batch.single_action_space) for actor in self.possible_agents}
+        self.state_space = gym.spaces.Box(0.0, 1.0, (self.model.network.num_states,), np.float32)
         self._in_order = itemgetter(*self.possible_agents)
-        self._rng, _ = seeding.np_random()
-        self._clock = -1  # steps since reset; -1 before the first reset
         self._before: Ints | None = None  # counts before the last step
         self._mean = 0.0  # mean reward of an agent in the last step
+
+    @property
+    def counts(self) -> Ints:
+        """``(S,)`` agents in each state now."""
+        counts: Ints = self.batch.counts[0]
+        return counts
 
     # -- arrays ---------------------------------------------------------------------------------------------------
 
     def reset_array(self, seed: int | None = None) -> tuple[Single, dict[str, NDArray[Any]]]:
         """Start an episode: ``(observations (K, size), infos)``. Without a seed the random stream goes on."""
-        if seed is not None:
-            self._rng, _ = seeding.np_random(index(seed))
-        self._start(self._rng)
-        self._clock, self.agents = 0, list(self.possible_agents)
+        observations = self.batch.reset(seed)[0]
+        self.agents = list(self.possible_agents)
         self._before = None
-        return self._observe(), self._info(np.zeros(len(self.agents)))
+        return observations, self._info(np.zeros(len(self.agents)))
 
     def step_array(self, actions: Any) -> Step:
         """One step: ``(observations (K, size), rewards (K,), terminated, truncated, infos of (K, ...) arrays)``.
@@ -93,38 +86,22 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
             gymnasium.error.ResetNeeded: before the first reset and after the end of an episode.
             ValueError: actions of the wrong shape, NaN or out of range.
         """
-        if not self.agents:
-            raise need_reset(self._clock >= 0)
-        before = self.counts
-        rewards, served, self._mean = self._play(actions, self._rng)
-        self._before, self._clock = before, self._clock + 1
-        truncated = self._clock >= self.max_cycles
+        batch, before = self.batch, self.counts
+        batch.max_cycles = self.max_cycles  # PettingZoo's tests, and users, set the horizon on the environment
+        if batch.is_over:
+            raise need_reset(batch.clock >= 0)
+        observations, rewards, truncated, served = batch.play(batch.checked(actions, ()))
+        self._before, self._mean = before, self._mean_of(rewards[0])
         if truncated:
             self.agents = []
-        return self._observe(), rewards, False, truncated, self._info(served)
+        return observations[0], rewards[0], False, truncated, self._info(served[0])
 
     @abstractmethod
-    def _start(self, rng: np.random.Generator) -> None:
-        """Draw the first situation."""
-
-    @abstractmethod
-    def _play(self, actions: Any, rng: np.random.Generator) -> tuple[Floats, Floats, float]:
-        """Check and play: rewards (K,), served (K,), mean reward of an agent."""
-
-    @abstractmethod
-    def _chosen(self) -> Ints:
-        """Agents that chose each action in the last step, (S, A) or (T, A)."""
-
-    @abstractmethod
-    def _observe(self) -> Single:
-        """Observations (K, size): a fresh array."""
-
-    @abstractmethod
-    def _masks(self) -> NDArray[np.int8]:
-        """Legal actions (K, A): a fresh array."""
+    def _mean_of(self, rewards: Floats) -> float:
+        """The mean reward of an agent, from what the actors were paid ``(K,)``."""
 
     def _info(self, served: Floats) -> dict[str, NDArray[Any]]:
-        return {"action_mask": self._masks(), "served": served}
+        return {"action_mask": self.batch.masks()[0], "served": served}
 
     # -- dicts ----------------------------------------------------------------------------------------------------
 
@@ -138,7 +115,7 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
         self, actions: Mapping[str, Any]
     ) -> tuple[dict[str, Single], dict[str, float], dict[str, bool], dict[str, bool], dict[str, dict[str, Any]]]:
         if not self.agents:
-            raise need_reset(self._clock >= 0)
+            raise need_reset(self.batch.clock >= 0)
         observations, rewards, terminated, truncated, info = self.step_array(self._packed(actions))
         ids = self.possible_agents
         return (
@@ -183,7 +160,7 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
         """The picture of the last step in ``render_mode``; "human" prints the text. Arguments are ignored."""
         scene = render.Scene(self.counts)
         if self._before is not None:
-            scene = render.Scene(self.counts, self._before, self._chosen(), self._clock, self._mean)
+            scene = render.Scene(self.counts, self._before, self.batch.chosen(), self.batch.clock, self._mean)
         return render.show(self.render_mode, self.model, scene, self.metadata["name"])
 
     def close(self) -> None:

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.network import Ints
-from mfnet_envs.views._joint import Action, Flow, TeamGame, payees
-from mfnet_envs.views._observe import Encoding, Observer, Single
+from mfnet_envs.views._joint import Action, Flow
+from mfnet_envs.views._observe import Encoding
 from mfnet_envs.views._parallel import NetworkParallelEnv
+from mfnet_envs.views.batch import TeamsBatch
 
 
 class TeamsEnv(NetworkParallelEnv):
@@ -44,38 +43,15 @@ class TeamsEnv(NetworkParallelEnv):
         render_mode: str | None = None,
         name: str = "mfnet_teams_v0",
     ) -> None:
-        self.game = TeamGame(model, action, flow, logit_scale)
-        teams, width = self.game.shape
-        spaces = [self.game.space(width) for _ in range(teams)]
-        observer = Observer(model, observe, state_encoding)
-        super().__init__(model, "team", observer, spaces, max_cycles, render_mode, name)
+        seen: dict[str, Any] = {"observe": observe, "state_encoding": state_encoding}
+        played: dict[str, Any] = {"action": action, "flow": flow, "logit_scale": logit_scale}
+        batch = TeamsBatch(model, max_cycles=max_cycles, **seen, **played)
+        super().__init__(batch, render_mode, name)
+        self.game = batch.game
         self.team_states: dict[str, int] = dict(zip(self.possible_agents, model.team_states.tolist(), strict=True))
-        self._payee = payees(model)
-        self._actions: Ints = np.zeros(self.game.shape, np.int64)
 
-    def _start(self, rng: np.random.Generator) -> None:
-        self.counts = self.game.simulator.reset(rng, 1)[0]
-
-    def _play(self, actions: Any, rng: np.random.Generator) -> tuple[Floats, Floats, float]:
-        checked = self.game.checked(actions, self.game.shape)
-        played = self.game.step(self.counts[None], checked, rng, self._clock)
-        self.counts, self._actions = played.counts[0], played.actions[0]
-        rewards = self._paid(played.rewards[0])
-        return rewards, self._paid(played.served[0] / self.model.population), float(rewards.sum())
-
-    def _chosen(self) -> Ints:
-        return self._actions
-
-    def _paid(self, earned: Floats) -> Floats:
-        """What the states earned ``(S,)``, by team ``(T,)``."""
-        paid: Floats = np.bincount(self._payee, earned, minlength=self.game.shape[0]).astype(np.float64)
-        return paid
-
-    def _observe(self) -> Single:
-        return self.observer(self.counts, self.model.team_states, self._clock)
-
-    def _masks(self) -> NDArray[np.int8]:
-        return self.game.mask.copy()
+    def _mean_of(self, rewards: Floats) -> float:
+        return float(rewards.sum())
 
     def _packed(self, actions: Any) -> Sequence[Any]:
         rows = super()._packed(actions)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mfnet_envs import render
 from mfnet_envs.model import Floats, LocalModel
 from mfnet_envs.network import Ints
-from mfnet_envs.views._joint import Action, Flow, TeamGame, horizon_of, need_reset
+from mfnet_envs.views._joint import Action, Flow, TeamGame, horizon_of, need_reset, positive
 from mfnet_envs.views._observe import Single, clock_face
 
 Bools = NDArray[np.bool_]
@@ -56,12 +56,10 @@ class CentralVectorEnv(VectorEnv[Single, Single, NDArray[Any]]):
         render_mode: str | None = None,
     ) -> None:
         render.check_mode(render_mode, self.metadata["render_modes"])
-        if isinstance(num_envs, bool) or not isinstance(num_envs, int | np.integer) or num_envs < 1:
-            raise ValueError(f"num_envs must be a positive integer, not {num_envs!r}")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
         self.game = TeamGame(model, action, flow, logit_scale)
-        self.model, self.num_envs, self.render_mode = model, int(num_envs), render_mode
+        self.model, self.num_envs, self.render_mode = model, positive("num_envs", num_envs), render_mode
         self.max_episode_steps = horizon_of(model, max_episode_steps, "max_episode_steps")
         teams, width = self.game.shape
         states = model.network.num_states
