@@ -54,11 +54,9 @@ def test_every_world_has_the_enumerated_law_and_knows_nothing_of_its_neighbour(n
 @pytest.mark.parametrize("options", [{}, {"observe": 2}, {"observe": "hood", "state_encoding": "coordinates"}])
 @pytest.mark.parametrize(("form", "view"), [(AgentsBatch, AgentsEnv), (TeamsBatch, TeamsEnv)])
 @pytest.mark.parametrize("id", ["MFNet-Grid-v0", "MFNet-Courier-v0", "MFNet-RideShareNYC-v0"])
-def test_each_world_looks_like_a_view_in_that_situation(
-    id: str, form: Any, view: Any, options: Any
-) -> None:
+def test_each_world_looks_like_a_view_in_that_situation(id: str, form: Any, view: Any, options: Any) -> None:
     """Row w of what the batch shows is what a view of one world shows when it is laid out like world w."""
-    model = mfnet_envs.make_model(id, population=23)
+    model = mfnet_envs.make_model(id, population=40)  # more than the grid's states, fewer than those of the others
     batch, one = form(model, 5, **options), view(model, **options)
     one.reset(seed=1)
     batch.reset(seed=0)
@@ -71,6 +69,8 @@ def test_each_world_looks_like_a_view_in_that_situation(
         np.testing.assert_array_equal(stepped.observations[w], one.batch.observe()[0])
         np.testing.assert_array_equal(batch.masks()[w], one.batch.masks()[0])
         np.testing.assert_array_equal(batch.state()[w], one.state())
+        if form is AgentsBatch:
+            np.testing.assert_array_equal(batch.counts[w], np.bincount(batch.states[w], minlength=len(batch.counts[w])))
     assert len(np.unique(batch.counts, axis=0)) == 5
 
 

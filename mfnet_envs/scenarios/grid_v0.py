@@ -34,7 +34,7 @@ from numpy.typing import ArrayLike
 
 from mfnet_envs import registration
 from mfnet_envs.bounds import Certificate
-from mfnet_envs.matching import ExpectedMin, served_share
+from mfnet_envs.matching import ExpectedMin, like, served_share
 from mfnet_envs.model import Branch, Floats, LocalModel, Quota, checked_population
 from mfnet_envs.network import Ints, StateNetwork
 from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform, weighted
@@ -119,12 +119,12 @@ class Grid(LocalModel):
 
     def reward(self, mu_hood: Any) -> Any:
         q = self.served(mu_hood)[..., None]
-        moving = _like(q, self._moving)
+        moving = like(q, self._moving)
         return self.fare * q - self.move_cost * (1 - q) * moving
 
     def branch_weights(self, mu_hood: Any) -> Any:
         q = self.served(mu_hood)[..., None, None]
-        return q * _like(q, np.array([1.0, -1.0])) + _like(q, np.array([0.0, 1.0]))
+        return q * like(q, np.array([1.0, -1.0])) + like(q, np.array([0.0, 1.0]))
 
     def branch_rewards(self) -> Floats:
         """The fare when served, the cost of a move when not."""
@@ -245,14 +245,6 @@ def _compass_moves(network: StateNetwork, rows: int, cols: int) -> tuple[Ints, A
     to = [(i + di, j + dj) for di, dj in COMPASS]
     legal = np.stack([(0 <= a) & (a < rows) & (0 <= b) & (b < cols) for a, b in to], 1)
     return np.where(legal, np.stack([a * cols + b for a, b in to], 1), np.arange(len(i))[:, None]), legal
-
-
-def _like(reference: Any, table: Floats) -> Any:
-    """A constant table in the array library, precision and device of ``reference``."""
-    import array_api_compat
-
-    xp = array_api_compat.array_namespace(reference)
-    return xp.asarray(table, dtype=reference.dtype, device=array_api_compat.device(reference))
 
 
 # PettingZoo's module form; options as in `build` and the views

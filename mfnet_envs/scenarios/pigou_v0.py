@@ -1,8 +1,9 @@
 """MFNet-Pigou-v0: two roads, one that never fills and one that does.
 
 ``demand`` drivers an hour go from s to t by a road that takes 1 or by one that takes x^power, x its flow. At demand 1
-all selfish drivers take the second, for a total time of 1; the best is to send only (power + 1)^(-1 / power) of them:
-3/4 for power 1, and ever less for higher powers. See :mod:`mfnet_envs.scenarios._congestion`; t is joined to s.
+all selfish drivers take the second, for a total time of 1; the best is to send only (power + 1)^(-1 / power) of them,
+half for power 1 (a total time of 3/4), and ever more for higher powers (in ever less time). t is joined to s. See
+:mod:`mfnet_envs.scenarios._congestion`.
 
 ========== =========================================================================================================
 states     3: on the constant road, on the other one, or waiting at s for one step

@@ -26,6 +26,8 @@ class AgentsEnv(NetworkParallelEnv):
         states: ``(N,)`` the state of each agent now.
     """
 
+    batch: AgentsBatch
+
     def __init__(
         self,
         model: LocalModel,

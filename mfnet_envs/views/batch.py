@@ -195,7 +195,7 @@ class AgentsBatch(Batch):
     ) -> None:
         one_of("reward", reward, ("individual", "mean"))
         self.reward = reward
-        space = gym.spaces.Discrete(model.num_actions)
+        space: gym.Space[Any] = gym.spaces.Discrete(model.num_actions)
         observer = Observer(model, observe, state_encoding)
         super().__init__(model, "agent", model.population, space, observer, num_worlds, max_cycles)
         self.states = np.zeros((self.num_worlds, model.population), np.int64)

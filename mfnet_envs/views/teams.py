@@ -30,6 +30,8 @@ class TeamsEnv(NetworkParallelEnv):
     =========== ======================================================================================================
     """
 
+    batch: TeamsBatch
+
     def __init__(
         self,
         model: LocalModel,
