@@ -17,10 +17,15 @@ HOME_OF_VENV := $(abspath $(VENV))
 STALE := $(shell [ "$$(cat $(READY) 2>/dev/null)" = "$(HOME_OF_VENV)" ] && $(BIN)/python -c '' 2>/dev/null || echo FORCE)
 PIP_INSTALL = -m pip install -q -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: FORCE help setup demo verify test test-slow mutants lint format bench tables wheel clean
+# The third-party libraries live in an environment of their own: Ray holds gymnasium at an older release.
+INTEROP := .venv-interop
+# The default tests that speak to a library or to gymnasium itself, run once more beside the older gymnasium.
+BOTH_LINES := tests/test_views_conformance.py tests/test_views_vector.py tests/test_masked.py tests/test_sb3.py tests/test_torchrl.py
+
+.PHONY: FORCE help setup demo verify test test-slow test-interop interop-tests test-benchmarl mutants lint format bench tables wheel clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
 
 setup: $(READY)  ## create the virtual environment and install everything into it
 
@@ -32,6 +37,18 @@ test: $(READY)  ## run the tests (under 10 minutes on 2 cores)
 
 test-slow: $(READY)  ## run the long tests: many training seeds, many worlds
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m slow --timeout 7200
+
+test-interop:  ## let every third-party library train on the environments (its own virtual environment, 2.3 GB)
+	@$(MAKE) --no-print-directory interop-tests VENV=$(INTEROP) EXTRAS=all
+
+interop-tests: $(READY)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup tests/interop mfnet_envs/adapters/open_spiel.py $(BOTH_LINES)
+	$(BIN)/python scripts/build_interop.py --check
+
+test-benchmarl:  ## let BenchMARL train on the environments (its own virtual environment, 1.3 GB; not part of .ci/run)
+	$(PY) -m venv .venv-benchmarl
+	.venv-benchmarl/bin/python -m pip install -q -c constraints-benchmarl.txt -e . benchmarl pytest pytest-timeout hypothesis
+	.venv-benchmarl/bin/python -m pytest tests/optional tests/test_torchrl.py
 
 verify: $(READY)  ## hold the paper's statements against exact games, in under two minutes; report in runs/verify
 	$(BIN)/mfnet verify --quick
@@ -68,7 +85,7 @@ wheel: $(READY)  ## build the wheel and try it alone in a bare environment
 	venv/bin/python bare_install.py
 
 clean:  ## remove builds, caches and the virtual environment (never runs/)
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) .venv-benchmarl build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find mfnet_envs mfnet_agents tests examples benchmarks scripts -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The stamp is written last, so an interrupted installation is taken up again.
@@ -79,6 +96,6 @@ $(READY): pyproject.toml setup.cfg constraints.txt $(STALE)
 	@made_for=$$(cat $(VENV)/.ready-* 2>/dev/null | head -n 1); [ "$${made_for:-$(HOME_OF_VENV)}" = "$(HOME_OF_VENV)" ] || rm -rf $(VENV)
 	@rm -f $(VENV)/.ready-*
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PY) -m venv $(VENV); } || { rm -rf $(VENV); echo "mfnet: could not create $(VENV) (message above)" >&2; exit 1; }
-	@echo "mfnet: installing mfnet[$(EXTRAS)] into $(VENV) (once; about 1.2 GB, most of it torch)"
+	@echo "mfnet: installing mfnet[$(EXTRAS)] into $(VENV) (once; 1.2 to 2.3 GB, most of it torch)"
 	@$(BIN)/python $(PIP_INSTALL) -e ".[$(EXTRAS)]" || { echo "mfnet: the installation failed (message above); is the package index reachable? Run the same command again to take it up." >&2; exit 1; }
 	@echo $(HOME_OF_VENV) > $@

@@ -206,6 +206,7 @@ def _split(
         if name not in builder and name not in offered and not takes_any:
             views = f" Options of the view: {', '.join(offered)}." if offered else ""
             raise TypeError(
+                f"unexpected keyword argument {name!r}: "  # the words by which TorchRL knows that it may leave one out
                 f"{entry.id} has no option {name!r}{did_you_mean(name, [*builder, *offered])} "
                 f"Options of the model: {', '.join(builder)}.{views}"
             )

@@ -3,10 +3,20 @@
 Not a pytest file: pytest is one of the things that are not there.
 """
 
+import importlib
 import importlib.util
 import subprocess
 import sys
 from pathlib import Path
+
+EXTRAS = {
+    "mfnet_envs.adapters.sb3": "sb3",
+    "mfnet_envs.adapters.rllib": "rllib",
+    "mfnet_envs.adapters.torchrl": "torchrl",
+    "mfnet_envs.adapters.tianshou": "tianshou",
+    "mfnet_envs.adapters.open_spiel": "open_spiel",
+    "mfnet_agents.adapters.tune": "rllib",
+}
 
 
 def main() -> None:
@@ -29,6 +39,13 @@ def main() -> None:
     for env_id in ids:
         for verb in ("show", "check"):
             subprocess.run([mfnet, "env", verb, env_id], check=True, stdout=subprocess.DEVNULL)
+    for library, extra in EXTRAS.items():
+        try:
+            importlib.import_module(library)
+        except ModuleNotFoundError as error:
+            assert f"pip install 'mfnet[{extra}]'" in str(error), f"import {library}: {error}"
+        else:
+            raise AssertionError(f"{library} is imported without its library")
     print(f"the wheel works on its own: mfnet {mfnet_envs.__version__}, {', '.join(ids)}, no torch")
 
 

@@ -32,7 +32,7 @@ NOT_YET = {"mfnet_agents.compare"}
 # Imported on request only: they are slow to import, or not everybody has them.
 HEAVY = {
     "torch", "scipy", "matplotlib", "PIL", "numba", "ray", "torchrl", "tianshou", "stable_baselines3", "supersuit",
-    "pyarrow", "topohub", "pytraf",
+    "pyarrow", "topohub", "pytraf", "sb3_contrib", "tensordict", "benchmarl", "open_spiel", "pyspiel",
 }  # fmt: skip
 
 # Draws whose law is the game's. Views may pass a generator on, and may sample from a space, but decide nothing.
@@ -138,14 +138,30 @@ def test_environments_never_import_the_trainer() -> None:
 
 
 def test_heavy_libraries_are_imported_on_request() -> None:
-    """``backends/`` is asked for by name, so torch and numba may stand at the top there."""
-    for module in set(inside("mfnet_envs")) - set(inside("mfnet_envs.backends")):
+    """``backends/`` and ``adapters/`` are asked for by name, so their libraries may stand at the top there."""
+    for module in set(inside("mfnet_envs")) - set(inside("mfnet_envs.backends", "mfnet_envs.adapters")):
         assert not outside_packages(imports(module, False)) & HEAVY, module
 
 
 def test_the_command_line_starts_without_torch() -> None:
     for module in {"mfnet_agents.cli", "mfnet_agents", *reach("mfnet_agents.cli")}:
         assert not outside_packages(imports(module, False)) & HEAVY, module
+
+
+def test_nobody_imports_an_adapter() -> None:
+    """Whoever wants a library asks for its adapter by name. Adapters may share their library-free parts."""
+    adapters = set(inside("mfnet_envs.adapters", "mfnet_agents.adapters"))
+    for module in set(modules()) - adapters:
+        assert not imports(module, True) & adapters, module
+
+
+def test_an_adapter_is_for_one_library() -> None:
+    """Each imports at most its own library and what that one rests on; so none needs two extras."""
+    families = ({"stable_baselines3", "sb3_contrib"}, {"ray"}, {"torchrl", "tensordict"}, {"tianshou"}, {"benchmarl"})
+    for module in inside("mfnet_envs.adapters", "mfnet_agents.adapters"):
+        outside = outside_packages(imports(module, True))
+        used = [family for family in (*families, {"open_spiel", "pyspiel"}) if outside & family]
+        assert len(used) <= 1 or used == [{"torchrl", "tensordict"}, {"benchmarl"}], module
 
 
 def test_updates_know_no_environment() -> None:

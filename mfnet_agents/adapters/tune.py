@@ -1,0 +1,61 @@
+"""Ray Tune: sweeps of DEC-NEURAL-AC on a laptop or a cluster.
+
+.. code-block:: python
+
+    space = {"env": "MFNet-Grid-v0", "env_config": {"population": 100}, "actor_lr": tune.grid_search([0.01, 0.03])}
+    results = tune.Tuner(DecNeuralACTrainable, param_space=space).fit()
+    best = results.get_best_result("evaluation/env_runners/discounted_return_mean", "max")
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mfnet_envs.adapters import missing
+
+try:
+    from ray.tune import Trainable
+
+    from mfnet_agents.config import DecNeuralACConfig
+    from mfnet_agents.dec_neural_ac import DecNeuralAC
+except ModuleNotFoundError as error:
+    raise missing(error, "rllib") from error
+
+
+class DecNeuralACTrainable(Trainable):  # type: ignore[misc]
+    """DEC-NEURAL-AC as a Tune class trainable.
+
+    The keys of the search space are the options of :class:`~mfnet_agents.config.DecNeuralACConfig`: ``env``,
+    ``env_config``, ``actor_lr``, ``seed``, ... A result is that of ``algorithm.train()``; a trial is done when it has
+    sampled ``total_env_steps``, and its last result holds an ``evaluation``. Checkpoints are those of
+    ``algorithm.save_to_path``: a trial that was killed goes on bit for bit, and
+    ``DecNeuralAC.from_checkpoint(result.checkpoint.path)`` loads what a trial has learnt.
+
+    Raises:
+        TypeError: an unknown option; the message names the nearest one. ValueError: an option out of its range.
+    """
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self.algorithm: DecNeuralAC = DecNeuralAC(DecNeuralACConfig.from_dict(config))
+
+    def step(self) -> dict[str, Any]:
+        result = self.algorithm.train()
+        result["done"] = self.algorithm.env_steps >= self.algorithm.config.total_env_steps
+        if result["done"] and "evaluation" not in result:
+            result["evaluation"] = self.algorithm.evaluate()
+        return result
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        self.algorithm.save_to_path(checkpoint_dir)
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        self.algorithm.restore_from_path(checkpoint)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Start anew with other options in the same process; Tune then loads a checkpoint if there is one to go on
+        from, as in population based training."""
+        self.setup(new_config)
+        return True
+
+    def cleanup(self) -> None:
+        self.algorithm.stop()

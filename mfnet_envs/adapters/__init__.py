@@ -1,0 +1,12 @@
+"""One door per third-party library: ``mfnet_envs.adapters.sb3``, ``.rllib``, ``.torchrl``, ...
+
+Each module imports its library, so nothing else in mfnet imports it; docs/interop.md shows a block to copy for each.
+"""
+
+from __future__ import annotations
+
+
+def missing(error: ModuleNotFoundError, extra: str) -> ModuleNotFoundError:
+    """What to raise when an adapter's library is not there: which module, and how to get it."""
+    hint = f"{error.name!r} is not installed; it comes with: pip install 'mfnet[{extra}]'"
+    return ModuleNotFoundError(hint, name=error.name)

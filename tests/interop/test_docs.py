@@ -1,0 +1,55 @@
+"""The blocks of docs/interop.md run as they stand, and what the examples print is true."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "interop.md").read_text()
+BLOCKS = re.findall(r"^## (.+?)$(?:(?!^## ).)*?^```python\n(.+?)^```", PAGE, re.MULTILINE | re.DOTALL)
+LEARNT = {
+    "rllib_ppo.py": "RLlib PPO",
+    "ray_tune_sweep.py": "DEC-NEURAL-AC",
+    "torchrl_mappo.py": "MAPPO",
+    "tianshou_dqn.py": "DQN",
+    "cleanrl_style_ppo.py": "PPO",
+}
+
+
+def printed(*command: str, folder: Path) -> str:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(folder)}  # where Ray leaves its results
+    ran = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, cwd=folder)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def number(name: str, text: str) -> float:
+    """The number on the line that starts with ``name``."""
+    found = re.findall(rf"^{re.escape(name)}\b.*?: (\d+\.\d+)", text, re.MULTILINE)
+    assert found, text
+    return float(found[-1])
+
+
+def test_every_library_has_one_block() -> None:
+    headings = re.findall("^## (.+)$", PAGE, re.MULTILINE)
+    assert [heading for heading, _ in BLOCKS] == headings
+    assert PAGE.count("```python") == len(BLOCKS)
+
+
+@pytest.mark.xdist_group("ray")  # whoever starts Ray wants the machine
+@pytest.mark.parametrize("block", [code for _, code in BLOCKS], ids=[name for name, _ in BLOCKS])
+def test_block(block: str, tmp_path: Path) -> None:
+    printed("-c", block, folder=tmp_path)
+
+
+@pytest.mark.xdist_group("ray")
+@pytest.mark.parametrize("example", LEARNT)
+def test_an_example_learns(example: str, tmp_path: Path) -> None:
+    """Far from random, and not beyond what is possible."""
+    text = printed(str(ROOT / "examples" / example), folder=tmp_path)
+    random, learnt, bound = (number(name, text) for name in ("random", LEARNT[example], "bound"))
+    assert random + 0.4 * (bound - random) < learnt < bound
