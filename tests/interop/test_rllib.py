@@ -1,6 +1,9 @@
 """RLlib, new API stack: it trains, counts, checkpoints, and its episodes hold what the environment said."""
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -423,6 +426,32 @@ def test_checkpoint_and_restore(view: str, options: dict[str, Any], tmp_path: Pa
     assert result["training_iteration"] == 2 and result["num_env_steps_sampled_lifetime"] == 2 * STEPS
     alone = RLModule.from_checkpoint(Path(path) / "learner_group" / "learner" / "rl_module" / module)
     assert all(np.array_equal(saved[name], alone.state_dict()[name].numpy()) for name in saved)
+
+
+# -- seeds ------------------------------------------------------------------------------------------------------------
+
+TWO_ITERATIONS = """
+import logging
+import ray
+import test_rllib
+ray.init(num_cpus=1, include_dashboard=False, object_store_memory=200_000_000, logging_level=logging.ERROR)
+test_rllib.rllib.register_all()
+algorithm = test_rllib.config_for("MFNet-Grid-v0", "agents", action_mask=True).build_algo()
+for _ in range(2):
+    algorithm.train()
+print("parameters", {k: v.tobytes().hex() for k, v in test_rllib.weights(algorithm, "shared").items()})
+"""
+
+
+def test_same_seed_same_bits_in_every_process(tmp_path: Path) -> None:
+    """Where Python's hashes are fixed: RLlib goes through sets of names, and takes its agents in their order."""
+    found = []
+    for _ in range(2):
+        environment = {"PYTHONHASHSEED": "0", "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parent)}
+        command = [sys.executable, "-c", TWO_ITERATIONS]
+        ran = subprocess.run(command, check=True, capture_output=True, text=True, env={**os.environ, **environment})
+        found.append(ran.stdout.partition("parameters")[2])
+    assert found[0] and found[0] == found[1]
 
 
 # -- the way back: a policy of mfnet ----------------------------------------------------------------------------------

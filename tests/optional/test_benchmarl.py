@@ -5,7 +5,17 @@ from typing import Any
 
 import pytest
 import torch
-from benchmarl.algorithms import IppoConfig, MaddpgConfig, MappoConfig, MasacConfig, QmixConfig
+from benchmarl.algorithms import (
+    IddpgConfig,
+    IppoConfig,
+    IqlConfig,
+    IsacConfig,
+    MaddpgConfig,
+    MappoConfig,
+    MasacConfig,
+    QmixConfig,
+    VdnConfig,
+)
 from benchmarl.experiment import Experiment, ExperimentConfig
 from benchmarl.models.mlp import MlpConfig
 from torchrl.envs.utils import check_env_specs
@@ -72,6 +82,16 @@ def test_mappo_of_agents(name: str, tmp_path: Path) -> None:
 @BOTH
 def test_qmix_of_agents(name: str, tmp_path: Path) -> None:
     train(tmp_path, name, QmixConfig, reward="mean")
+
+
+@pytest.mark.parametrize("algorithm", [IppoConfig, MasacConfig, IsacConfig, VdnConfig, IqlConfig])
+def test_the_other_algorithms_of_agents(algorithm: Any, tmp_path: Path) -> None:
+    train(tmp_path, "GRID", algorithm, reward="mean")
+
+
+@pytest.mark.parametrize("algorithm", [MappoConfig, IsacConfig, MaddpgConfig, IddpgConfig])
+def test_the_other_algorithms_of_teams(algorithm: Any, tmp_path: Path) -> None:
+    train(tmp_path, "GRID", algorithm, **TEAMS)
 
 
 @pytest.mark.cell("benchmarl", "teams", "Box logits", "IPPO")
