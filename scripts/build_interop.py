@@ -46,7 +46,8 @@ def main(arguments: list[str]) -> int:
         return 2
     record = json.loads(RECORD.read_text())
     if not record["complete"]:
-        print("build_interop: the last run of the interop tests failed; see its output", file=sys.stderr)
+        reason = "the last run of the interop tests failed, or was of some of them only; run `make test-interop`"
+        print(f"build_interop: {reason}", file=sys.stderr)
         return 1
     text = PAGE.read_text()
     before, _, rest = text.partition(BEGIN)

@@ -23,6 +23,7 @@ from mfnet_envs.adapters.policies import CentralPolicy, ObservedPolicy, TeamsPol
 from mfnet_envs.adapters.sb3 import BatchVecEnv, CentralVecEnv, as_policy, make_vec_env
 from mfnet_envs.model import Branch, LocalModel
 from mfnet_envs.network import StateNetwork
+from mfnet_envs.registration import scenarios
 from mfnet_envs.views import AgentsEnv
 from mfnet_envs.views.batch import AgentsBatch, TeamsBatch
 from mfnet_envs.views.vector import CentralVectorEnv
@@ -619,3 +620,23 @@ def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "stable_baselines3", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'mfnet\[sb3\]'"):
         importlib.import_module("mfnet_envs.adapters.sb3")
+
+
+# -- every scenario ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("env_id", sorted(scenarios()))
+def test_every_scenario_has_a_vec_env(env_id: str, view: str) -> None:
+    """Observations and rewards are numbers in their ranges, and PPO takes its spaces."""
+    env, rng = make_vec_env(env_id, view, 2, population=30), np.random.default_rng(0)
+    PPO("MlpPolicy", env, n_steps=2, batch_size=2 * env.num_envs, device="cpu")
+    env.seed(0)
+    assert env.observation_space.contains(env.reset()[0])
+    low, high = env.get_attr("model")[0].reward_range
+    for _ in range(3):
+        observations, rewards, dones, _ = env.step(drawn(env, rng))
+        assert all(env.observation_space.contains(row) for row in observations[:: env.num_envs - 1])
+        assert not dones.any()
+        paid = rewards.reshape(2, -1).sum(1) if view == "teams" else rewards
+        assert (low - 1e-6 <= paid).all() and (paid <= high + 1e-6).all()

@@ -22,7 +22,7 @@ except ModuleNotFoundError as error:
     raise missing(error, "rllib") from error
 
 
-class DecNeuralACTrainable(Trainable):  # type: ignore[misc]
+class DecNeuralACTrainable(Trainable):
     """DEC-NEURAL-AC as a Tune class trainable.
 
     The keys of the search space are the options of :class:`~mfnet_agents.config.DecNeuralACConfig`: ``env``,

@@ -12,7 +12,7 @@ from pettingzoo.utils.wrappers import BaseParallelWrapper  # type: ignore[import
 Masked = dict[str, dict[str, Any]]
 
 
-class MaskInObservation(BaseParallelWrapper):  # type: ignore[misc]
+class MaskInObservation(BaseParallelWrapper):
     """Moves ``info["action_mask"]`` into the observation.
 
     An observation becomes ``{key: what it was, "action_mask": (n,) int8}``, its space

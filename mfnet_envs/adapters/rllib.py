@@ -42,7 +42,7 @@ SHARED = "shared"  # id of the module that all agents share
 Dicts = dict[str, Any]
 
 
-class MFNetMultiAgentEnv(MultiAgentEnv):  # type: ignore[misc]
+class MFNetMultiAgentEnv(MultiAgentEnv):
     """The agent or the team view for RLlib; observations, actions and rewards as in
     :class:`~mfnet_envs.views.agents.AgentsEnv` and :class:`~mfnet_envs.views.teams.TeamsEnv`.
 
@@ -161,7 +161,7 @@ def _to_shared(agent_id: str, episode: Any, **_: Any) -> str:
     return SHARED
 
 
-class MaskedPPOModule(DefaultPPOTorchRLModule):  # type: ignore[misc]
+class MaskedPPOModule(DefaultPPOTorchRLModule):
     """RLlib's default PPO module for observations ``{"observations", "action_mask"}``: illegal actions get
     probability 0, in sampling, inference and training.
 
@@ -182,7 +182,7 @@ class MaskedPPOModule(DefaultPPOTorchRLModule):  # type: ignore[misc]
         return super().compute_values(_unmasked(batch), embeddings)
 
 
-class _MaskedCatalog(PPOCatalog):  # type: ignore[misc]
+class _MaskedCatalog(PPOCatalog):
     """Networks for the observations without the mask."""
 
     def __init__(self, observation_space: gym.spaces.Dict, *args: Any, **kwargs: Any) -> None:

@@ -102,7 +102,7 @@ def as_policy(algorithm: BaseAlgorithm, env: VecEnv | None = None) -> Policy:
     return lanes.policy(algorithm, normaliser.normalize_obs if normaliser else np.asarray)
 
 
-class NetworkVecEnv(VecEnv):  # type: ignore[misc]
+class NetworkVecEnv(VecEnv):
     """Base of the VecEnvs: one simulation moves all lanes, one generator draws for them.
 
     A seed holds from the next reset; then the stream goes on. All results are fresh arrays and dicts. ``infos`` are
@@ -304,9 +304,10 @@ def _probabilities(algorithm: BaseAlgorithm, observations: Any) -> NDArray[Any]:
     """``(K, A)``: the learnt law of a Discrete action; all on the best one where none is learnt."""
     policy = algorithm.policy
     if not hasattr(policy, "get_distribution"):
-        width: int = algorithm.action_space.n  # type: ignore[attr-defined]
-        return np.eye(width)[_best(algorithm, observations)]
+        width: int = algorithm.action_space.n
+        greedy: NDArray[Any] = np.eye(width)[_best(algorithm, observations)]
+        return greedy
     with torch.no_grad():
-        law: Any = policy.get_distribution(policy.obs_to_tensor(observations)[0])  # type: ignore[operator]
+        law = policy.get_distribution(policy.obs_to_tensor(observations)[0])
     probabilities: NDArray[Any] = law.distribution.probs.cpu().numpy()
     return probabilities

@@ -89,7 +89,7 @@ class SharedPolicyVectorEnv(BaseVectorEnv):
         """Not offered: all environments are one ``batch``."""
         raise NotImplementedError(f"the environments are one: set {key!r} on .batch")
 
-    def seed(self, seed: int | None = None) -> list[int | None]:  # type: ignore[override]
+    def seed(self, seed: int | None = None) -> list[int | None]:
         """Reset everything with one seed for all worlds, and seed the spaces; returns ``[seed]``."""
         self.batch.reset(seed)
         for i, space in enumerate(self._spaces["action_space"]):

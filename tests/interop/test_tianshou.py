@@ -24,6 +24,7 @@ from torch.distributions import Independent, Normal
 
 import mfnet_envs
 from mfnet_envs.adapters.tianshou import SharedPolicyVectorEnv, make_env
+from mfnet_envs.registration import scenarios
 
 IDS = ("MFNet-Grid-v0", "MFNet-RideShareNYC-v0")
 N, HORIZON, GAMMA = 3, 5, 0.9
@@ -333,3 +334,22 @@ def test_ppo_plans(env_id: str) -> None:
 @pytest.mark.parametrize("env_id", IDS)
 def test_sac_plans(env_id: str) -> None:
     trains(DummyVectorEnv([lambda: gym.make(env_id, population=20, max_episode_steps=25)] * 2), sac, 200)
+
+
+# -- every scenario ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("view", ["agents", "teams"])
+@pytest.mark.parametrize("env_id", sorted(scenarios()))
+def test_every_scenario_has_both_forms(env_id: str, view: str) -> None:
+    """A round of turns, and a step of two worlds, with random actions."""
+    turned = make_env(env_id, view, population=4)
+    turned.reset(seed=0)
+    for _ in turned.agents:
+        _, _, terminated, truncated, _ = turned.step(turned.action_space.sample())
+        assert not (terminated or truncated)
+    shared = SharedPolicyVectorEnv(env_id, view, 2, mask=False, population=4)
+    shared.seed(0)
+    observations, rewards, *_ = shared.step(np.array([space.sample() for space in shared.action_space]))
+    assert observations.shape == (len(shared), *shared.observation_space[0].shape) and np.isfinite(rewards).all()
+    assert all(space.contains(row) for space, row in zip(shared.observation_space, observations, strict=True))
