@@ -16,10 +16,10 @@ import numpy as np
 import torch
 
 import mfnet_envs
-from mfnet_agents.energy import EnergyPolicy
-from mfnet_agents.energy_sampled import SampledEnergyPolicy
 from mfnet_agents.nets import TwoLayer
-from mfnet_envs.exact import rank
+from mfnet_agents.policies.energy import EnergyPolicy
+from mfnet_agents.policies.energy_sampled import SampledEnergyPolicy
+from mfnet_envs.compositions import rank
 
 TAU = {"fixed": 4.0, "per agent": 0.3, "tilted": 0.5}
 LAWS: tuple[Any, ...] = ("candidates", "metropolis")

@@ -61,7 +61,7 @@ def learner(model: mfnet_envs.LocalModel) -> Policy:
     import numpy as np
 
     from mfnet_agents.nets import TwoLayer
-    from mfnet_agents.policies import IndividualPolicy
+    from mfnet_agents.policies.individual import IndividualPolicy
 
     inputs = IndividualPolicy.inputs(model, "scaled")
     net = TwoLayer.create(np.random.default_rng(0), len(model.team_states), inputs, 32, symmetric=False)

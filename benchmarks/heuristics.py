@@ -13,8 +13,8 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import mfnet_envs
-from mfnet_agents.yardstick import Yardstick
-from mfnet_envs.evaluate import evaluate
+from mfnet_envs.measure import measure
+from mfnet_envs.tables import as_markdown
 
 INSTANCES: list[tuple[str, dict[str, Any]]] = [
     ("MFNet-Grid-v0", {"population": 25}),
@@ -32,17 +32,16 @@ def main() -> int:
     worlds = parser.parse_args().worlds
     for env, options in INSTANCES:
         models = {m: mfnet_envs.make_model(env, **options, matching=m) for m in ("physical", "independent")}
-        certificate = models["physical"].bound()
-        yardstick = Yardstick.of(models["physical"], certificate)
+        bound = models["physical"].bound()
+        found = {m: measure(model, model.heuristics(), worlds=worlds, certificate=bound) for m, model in models.items()}
+        yardstick = found["physical"].yardstick
         title = ", ".join([env, *(f"{key} {value}" for key, value in options.items())])
         print(f"\n{title}: {yardstick.unit}; {worlds} worlds\n")
-        print("| policy | physical matching | independent matching |\n|---|---|---|")
-        policies = {matching: model.heuristics() for matching, model in models.items()}
-        for name in policies["physical"]:
-            reports = [evaluate(model, policies[m][name], worlds=worlds) for m, model in models.items()]
-            print(f"| {name} | " + " | ".join(yardstick.text(*yardstick.read(r)) for r in reports) + " |", flush=True)
-        if certificate is not None:
-            print(f"| bound ({certificate.kind}) | {yardstick.text(certificate.value)} | the same |", flush=True)
+        rows = [["policy", *(f"{matching} matching" for matching in models)]]
+        rows += [[name, *(m.interval(name) for m in found.values())] for name in found["physical"].results]
+        if bound is not None:
+            rows.append([f"bound ({bound.kind})", yardstick.text(bound.value), "the same"])
+        print(as_markdown(rows), flush=True)
     return 0
 
 

@@ -106,11 +106,11 @@ def learning() -> None:
     model = mfnet_envs.make_model("MFNet-Grid-v0", **GRID)
 
     def measure(policy: mfnet_envs.Policy, worlds: int = 256) -> float:
-        return mfnet_envs.evaluate(model, policy, worlds=worlds)["discounted_return_mean"]
+        return mfnet_envs.evaluate(model, policy, worlds=worlds)["headline_mean"]
 
-    rules = {name: measure(policy) for name, policy in model.heuristics().items()}
-    best = max(rules, key=lambda name: rules[name])
-    levels = {"random": rules["random"], best: rules[best], "bound": model.bound().value}
+    rules = mfnet_envs.measure(model, model.heuristics())
+    levels = {name: rules.results[name].value for name in ("random", rules.ranked()[-1])}
+    levels["bound"] = rules.yardstick.bound
     for name, level in levels.items():
         print(f"{name:<32}{level:8.3f}", flush=True)
     curves = {}

@@ -13,7 +13,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,20 +21,24 @@ from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import numpy as np
+
 import mfnet_envs
-from mfnet_agents.yardstick import Yardstick
-from mfnet_envs.evaluate import evaluate, half_width
+from mfnet_envs.arrays import Floats
+from mfnet_envs.evaluate import half_width
+from mfnet_envs.measure import Measurement, Result, measure
+from mfnet_envs.tables import as_markdown
 
 EVALUATION_SEED = 20261122
 GRID, CITY = "MFNet-Grid-v0", "MFNet-RideShareNYC-v0"
 Job = tuple[str, dict[str, Any], dict[str, Any], int, int]  # id, env_config, options, training seed, worlds
 
 
-def learn(job: Job) -> dict[str, float]:
-    """Train once and evaluate the last policy (not the best iterate: nothing here is selected)."""
+def learn(job: Job) -> tuple[Result, float]:
+    """Train once; the last policy (not the best iterate: nothing here is selected) and the CPU seconds it took."""
     import torch
 
-    from mfnet_agents.config import DecNeuralACConfig
+    from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
 
     torch.set_num_threads(1)
     env, env_config, options, seed, worlds = job
@@ -44,14 +48,16 @@ def learn(job: Job) -> dict[str, float]:
     while algorithm.env_steps < config.total_env_steps:
         algorithm.train()
     seconds = time.process_time() - began
-    return {**evaluate(algorithm.model, algorithm.policy, worlds=worlds, seed=EVALUATION_SEED), "cpu_s": seconds}
+    policies = {"learnt": algorithm.policy}
+    found = measure(algorithm.model, policies, worlds=worlds, seed=EVALUATION_SEED, certificate=None)
+    return found.results["learnt"], seconds
 
 
-def rate(job: tuple[str, dict[str, Any], str, int]) -> dict[str, float]:
-    """Evaluate one heuristic."""
-    env, env_config, name, worlds = job
+def rate(job: tuple[str, dict[str, Any], int]) -> Measurement:
+    """The heuristics, beside the bound."""
+    env, env_config, worlds = job
     model = mfnet_envs.make_model(env, **env_config)
-    return evaluate(model, model.heuristics()[name], worlds=worlds, seed=EVALUATION_SEED)
+    return measure(model, model.heuristics(), worlds=worlds, seed=EVALUATION_SEED)
 
 
 def table(
@@ -63,46 +69,36 @@ def table(
     worlds: int,
 ) -> None:
     """Print heuristics, learnt policies and the bound of one instance."""
-    model = mfnet_envs.make_model(env, **env_config)
-    names = list(model.heuristics())
     trained = {
         name: [pool.submit(learn, (env, env_config, o, s, worlds)) for s in range(seeds)]
         for name, o in learners.items()
     }
-    rated = {name: pool.submit(rate, (env, env_config, name, worlds)) for name in names}
-    certificate = model.bound()
-    yardstick = Yardstick.of(model, certificate)
-    rows = [(name, *yardstick.read(rated[name].result()), "") for name in names]
-    random = next(value for name, value, _, _ in rows if name == "random")
+    found = pool.submit(rate, (env, env_config, worlds)).result()
+    yardstick, random = found.yardstick, found.results["random"].value
+    rows = [
+        [name, yardstick.text(r.value, r.ci95), _share(found.gap_closed(name)), ""] for name, r in found.results.items()
+    ]
     for name, futures in trained.items():
-        reports = [future.result() for future in futures]
-        values = [yardstick.read(report)[0] for report in reports]
-        seconds = sum(report["cpu_s"] for report in reports) / seeds
-        value, over_worlds = sum(values) / seeds, yardstick.read(reports[0])[1]
-        rows.append(
-            (f"**{name}**", value, math.hypot(half_width(_array(values)), over_worlds), _spread(values, seconds))
-        )
-    print(f"\n{_title(env, env_config)}: {yardstick.unit}; {seeds} training seeds, {worlds} worlds\n")
-    print("| policy | value ± 95 % | gap | over seeds |\n|---|---|---|---|")
-    for name, value, ci95, note in rows:
+        results = [future.result()[0] for future in futures]
+        values = np.array([result.value for result in results])
+        seconds = sum(future.result()[1] for future in futures) / seeds
+        value, ci95 = float(values.mean()), math.hypot(half_width(values), results[0].ci95)
         gap = yardstick.gap_closed(value, random)
-        print(f"| {name} | {yardstick.text(value, ci95)} | {'' if gap is None else f'{gap:.0%}'} | {note} |")
-    if certificate is not None:
-        print(
-            f"| bound ({certificate.kind}) | {yardstick.text(certificate.value)} | 100% | {certificate.assumption} |",
-            flush=True,
-        )
+        rows.append([f"**{name}**", yardstick.text(value, ci95), _share(gap), _spread(values, seconds)])
+    known = found.certificate
+    if known is not None:
+        rows.append([f"bound ({known.kind})", yardstick.text(known.value), "100%", known.assumption])
+    print(f"\n{_title(env, env_config)}: {yardstick.unit}; {seeds} training seeds, {worlds} worlds\n")
+    print(as_markdown([["policy", "value ± 95 %", "gap", "over seeds"], *rows]), flush=True)
 
 
-def _spread(values: list[float], seconds: float) -> str:
+def _share(gap: float | None) -> str:
+    return "" if gap is None else f"{gap:.0%}"
+
+
+def _spread(values: Floats, seconds: float) -> str:
     digits = 1 if abs(values[0]) >= 100 else 3
-    return f"min {min(values):.{digits}f}, max {max(values):.{digits}f}; {seconds:.0f} s CPU"
-
-
-def _array(values: Iterable[float]) -> Any:
-    import numpy as np
-
-    return np.asarray(list(values))
+    return f"min {values.min():.{digits}f}, max {values.max():.{digits}f}; {seconds:.0f} s CPU"
 
 
 def _title(env: str, env_config: dict[str, Any]) -> str:
@@ -125,7 +121,9 @@ def layout2(pool: ProcessPoolExecutor, seeds: int) -> None:
 
 def manhattan(pool: ProcessPoolExecutor, seeds: int) -> None:
     """Manhattan with its preset, from the uniform policy."""
-    preset = json.loads(Path("mfnet_agents/presets/MFNet-RideShareNYC-v0.json").read_text("utf-8"))["options"]
+    preset = json.loads(Path("mfnet_agents/presets/DecNeuralAC/MFNet-RideShareNYC-v0.json").read_text("utf-8"))[
+        "options"
+    ]
     table(pool, CITY, preset.pop("env_config"), {"learnt, 480k steps": preset}, seeds, 256)
 
 
@@ -135,11 +133,11 @@ def radii(pool: ProcessPoolExecutor, seeds: int) -> None:
     options = {(k, c): {"hops": k, "credit_hops": c, "total_env_steps": 61_440} for k in sees for c in credits}
     futures = {cell: [pool.submit(learn, (GRID, {}, o, s, 256)) for s in range(seeds)] for cell, o in options.items()}
     print(f"\n{GRID}, N = 100, 61k steps: discounted return, mean of {seeds} training seeds; [k = kappa]\n")
-    print("| hops k | " + " | ".join(f"kappa {c}" for c in credits) + " |\n|" + "---|" * (len(credits) + 1))
+    rows = [["hops k", *(f"kappa {c}" for c in credits)]]
     for k in sees:
-        values = [_mean(futures[k, c], "discounted_return_mean") for c in credits]
-        cells = [f"[{v:.2f}]" if c == k else f"{v:.2f}" for c, v in zip(credits, values, strict=True)]
-        print(f"| {k} | " + " | ".join(cells) + " |", flush=True)
+        values = [float(np.mean(_values(futures[k, c]))) for c in credits]
+        rows.append([str(k), *(f"[{v:.2f}]" if c == k else f"{v:.2f}" for c, v in zip(credits, values, strict=True))])
+    print(as_markdown(rows), flush=True)
 
 
 def modes(pool: ProcessPoolExecutor, seeds: int) -> None:
@@ -157,14 +155,15 @@ def modes(pool: ProcessPoolExecutor, seeds: int) -> None:
     ]
     futures = [[pool.submit(learn, (GRID, env, o, s, 256)) for s in range(seeds)] for _, env, o in rows]
     print(f"\n{GRID}, 61k environment steps, {seeds} training seeds: discounted return\n")
-    print("| instance and algorithm | return | min, max over seeds |\n|---|---|---|")
+    cells = [["instance and algorithm", "return", "min, max over seeds"]]
     for (name, _, _), found in zip(rows, futures, strict=True):
-        values = [future.result()["discounted_return_mean"] for future in found]
-        print(f"| {name} | {sum(values) / seeds:.2f} | {min(values):.2f}, {max(values):.2f} |", flush=True)
+        values = _values(found)
+        cells.append([name, f"{sum(values) / seeds:.2f}", f"{min(values):.2f}, {max(values):.2f}"])
+    print(as_markdown(cells), flush=True)
 
 
-def _mean(futures: list[Any], key: str) -> float:
-    return sum(future.result()[key] for future in futures) / len(futures)
+def _values(futures: list[Any]) -> list[float]:
+    return [future.result()[0].value for future in futures]
 
 
 TABLES: dict[str, Callable[[ProcessPoolExecutor, int], None]] = {

@@ -10,8 +10,9 @@ import numpy as np
 
 import mfnet_envs
 from mfnet_envs import Branch, Certificate, LocalModel, Policy, StateNetwork
-from mfnet_envs.checks import check_model
+from mfnet_envs.conformance import check_model
 from mfnet_envs.policy import uniform
+from mfnet_envs.wording import Headline, Wording
 
 STREETS = [
     ("harbour", "market"),
@@ -25,6 +26,13 @@ CUSTOMERS = {"harbour": 12, "market": 3, "church": 1, "park": 20, "zoo": 4, "mil
 
 
 class Vendors(LocalModel):
+    wording = Wording(  # what tables and reports say
+        agents="vendors",
+        place="six squares",
+        needs={"random": "nothing", "make room": "the customers of the own square, and how many vendors stand there"},
+        learner_needs="samples",
+    )
+
     def __init__(self, population=60, move_cost=0.1):
         squares = StateNetwork(nx.Graph(STREETS))
         legal = squares.neighbors >= 0  # action j pushes the cart to neighbour slot j, 0 stays
@@ -47,6 +55,8 @@ class Vendors(LocalModel):
 
     def branch_weights(self, mu_hood):
         return np.ones((len(mu_hood), len(self.customers), 1, 1))
+
+    headline = Headline("average", "sales per step and vendor")
 
     def bound(self):
         sold = min(1.0, self.customers.sum() / self.population)  # no more than there are customers, or vendors

@@ -1,5 +1,5 @@
-"""mfnet_agents: DEC-NEURAL-AC and its baselines on mfnet_envs. Attributes are loaded on first use, so that
-``mfnet env ...`` works without torch."""
+"""mfnet_agents: DEC-NEURAL-AC, and a door for other algorithms, on mfnet_envs. Attributes are loaded on first use, so
+that ``mfnet env ...`` works without torch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from mfnet_envs import __version__
 if TYPE_CHECKING:
     from mfnet_agents.algorithm import Algorithm
     from mfnet_agents.checkpoint import CheckpointError
-    from mfnet_agents.config import DecNeuralACConfig
-    from mfnet_agents.dec_neural_ac import DecNeuralAC
+    from mfnet_agents.config import AlgorithmConfig
+    from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
+    from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
+    from mfnet_agents.registry import register_algorithm
 
-__all__ = ["Algorithm", "CheckpointError", "DecNeuralAC", "DecNeuralACConfig", "__version__"]
 _HOME = {
     "Algorithm": "algorithm",
+    "AlgorithmConfig": "config",
     "CheckpointError": "checkpoint",
     "DecNeuralAC": "dec_neural_ac",
-    "DecNeuralACConfig": "config",
+    "DecNeuralACConfig": "dec_neural_ac",
+    "register_algorithm": "registry",
 }
+__all__ = [
+    "Algorithm", "AlgorithmConfig", "CheckpointError", "DecNeuralAC", "DecNeuralACConfig", "__version__",
+    "register_algorithm",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

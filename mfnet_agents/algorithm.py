@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import importlib
+import inspect
 import os
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
+from gymnasium.error import Error as GymnasiumError
 
 import mfnet_envs
-from mfnet_agents import checkpoint
+from mfnet_agents import checkpoint, recorded
 from mfnet_agents.checkpoint import CheckpointError
 from mfnet_agents.config import AlgorithmConfig
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.bounds import Certificate
 from mfnet_envs.evaluate import evaluate
-from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.network import Ints
-from mfnet_envs.policy import Policy
+from mfnet_envs.model import LocalModel
+from mfnet_envs.policy import Policy, uniform
+from mfnet_envs.yardstick import Yardstick
 
 
 class Algorithm(ABC):
-    """Base of the learners.
+    """Base of the learners. A subclass answers the questions below; everything else follows from them.
 
     Attributes:
-        config: the frozen config it was built from; model: the environment's model; policy: the one being learnt.
+        config: a frozen copy of the config it was built from; model: the environment's model; policy: the one being
+            learnt.
         iteration: training iterations done; env_steps: joint transitions of one world sampled so far.
     """
 
     def __init__(self, config: AlgorithmConfig) -> None:
         config.validate()
-        self.config = config
+        self.config = config = config.copy().freeze()
         assert config.env is not None
         self.model: LocalModel = mfnet_envs.make_model(config.env, **config.env_config)
         self.iteration = 0
@@ -41,6 +46,11 @@ class Algorithm(ABC):
         self._call("on_algorithm_init")
 
     # -- what an algorithm fills in
+
+    @classmethod
+    @abstractmethod
+    def config_class(cls) -> type[AlgorithmConfig]:
+        """The config it is built from, whose ``algorithm_class`` leads back here."""
 
     @abstractmethod
     def setup(self) -> None:
@@ -53,7 +63,11 @@ class Algorithm(ABC):
 
     @abstractmethod
     def training_step(self) -> dict[str, Any]:
-        """One iteration: {"env_runners": {...}, "learners": {...}, "env_steps": sampled}."""
+        """One iteration: {"env_runners": {...}, "learners": {...}, "env_steps": sampled}.
+
+        The numbers in both dicts are the algorithm's own choice. A name that evaluation has too, such as
+        ``discounted_return_mean``, must mean the same.
+        """
 
     @abstractmethod
     def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
@@ -63,12 +77,17 @@ class Algorithm(ABC):
     def set_state(self, record: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]]) -> None:
         """Take back what :meth:`get_state` gave."""
 
+    @property
+    def needs(self) -> str:
+        """What it must know of its scenario, for the reader of a table."""
+        return "samples of its own play"
+
     # -- verbs
 
     def train(self) -> dict[str, Any]:
         """One iteration; RLlib's result keys, a constant few whatever the population.
 
-        ``result["env_runners"]["episode_return_mean"]`` is a mean over agents (RLlib itself sums over agents).
+        Returns in ``result["env_runners"]`` are means over agents (RLlib itself sums over agents).
         """
         began = time.perf_counter()
         step = self.training_step()
@@ -91,17 +110,41 @@ class Algorithm(ABC):
         return result
 
     def evaluate(self, *, worlds: int | None = None, seed: int | None = None) -> dict[str, Any]:
-        """Returns of the present policy on seeds of their own: ``{"env_runners": {...}}`` with 95 % intervals."""
+        """The present policy on seeds of their own: ``{"env_runners": {...}}``.
+
+        Beside what :func:`mfnet_envs.evaluate` reports per agent: ``headline_mean`` and ``headline_ci95`` in the unit
+        of the bound, and ``gap_closed``, the share of the way from random to the bound; None without a bound.
+        """
         self._call("on_evaluate_start")
-        found = evaluate(
+        found: dict[str, Any] = self._measured(self.policy, worlds, seed)
+        value, ci95 = self.yardstick.read(found)
+        gap = self.yardstick.gap_closed(value, self._random)
+        metrics = {"env_runners": {**found, "headline_mean": value, "headline_ci95": ci95, "gap_closed": gap}}
+        self._call("on_evaluate_end", evaluation_metrics=metrics)
+        return metrics
+
+    def _measured(self, policy: Policy, worlds: int | None = None, seed: int | None = None) -> dict[str, Any]:
+        return evaluate(
             self.model,
-            self.policy,
+            policy,
             worlds=self.config.evaluation_duration if worlds is None else worlds,
             seed=self.config.evaluation_seed if seed is None else seed,
         )
-        metrics = {"env_runners": found}
-        self._call("on_evaluate_end", evaluation_metrics=metrics)
-        return metrics
+
+    @cached_property
+    def certificate(self) -> Certificate | None:
+        """The model's bound, solved for when it is first asked for; None where ``evaluation_bound`` is off."""
+        return self.model.bound() if self.config.evaluation_bound else None
+
+    @cached_property
+    def yardstick(self) -> Yardstick:
+        """The scenario's headline beside its bound."""
+        return Yardstick.of(self.model, self.certificate)
+
+    @cached_property
+    def _random(self) -> float:
+        """The headline where every legal action is played alike, on the config's evaluation worlds."""
+        return self.yardstick.read(self._measured(uniform(self.model)))[0]
 
     def compute_actions(self, counts: Ints, t: int = 0) -> Floats:
         """Action probabilities ``pi(a | s, mu(s))``: ``counts (B, S)`` or ``(S,)`` -> ``(B, S, A)`` or ``(S, A)``."""
@@ -123,6 +166,7 @@ class Algorithm(ABC):
         state, arrays = self.get_state()
         record = {
             "class": f"{type(self).__module__}:{type(self).__qualname__}",
+            **recorded.origins(self.config),
             "config": self.config.to_dict(),
             "counters": {"iteration": self.iteration, "env_steps": self.env_steps, "seconds": self.seconds},
             "state": state,
@@ -136,8 +180,8 @@ class Algorithm(ABC):
             CheckpointError: missing, damaged, or of another class or environment.
         """
         record, arrays = checkpoint.read(path)
-        mine = f"{type(self).__module__}:{type(self).__qualname__}"
-        if record["class"] != mine:
+        if _class_name(record) != type(self).__qualname__:
+            mine = f"{type(self).__module__}:{type(self).__qualname__}"
             raise CheckpointError(f"the checkpoint at {path} is of {record['class']}, not of {mine}")
         saved = _saved_config(type(self.config), record, path)
         if (saved.env, saved.env_config) != (self.config.env, self.config.env_config):
@@ -146,30 +190,37 @@ class Algorithm(ABC):
         try:
             self.set_state(record["state"], arrays)
             counters = [record["counters"][name] for name in ("iteration", "env_steps", "seconds")]
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint at {path} does not fit this configuration: {error}") from error
         self.iteration, self.env_steps, self.seconds = counters
         self._call("on_checkpoint_loaded")
 
     @classmethod
     def from_checkpoint(cls, path: str | os.PathLike[str]) -> Self:
-        """Rebuild the algorithm that wrote the checkpoint at ``path``."""
+        """Rebuild the algorithm that wrote the checkpoint at ``path``.
+
+        ``MyAlgorithm.from_checkpoint`` always knows its own. ``Algorithm.from_checkpoint`` finds those that are
+        registered, and those that stand in a module that is imported or in a file below the working directory.
+
+        Raises:
+            CheckpointError: missing, damaged, of another algorithm, or of one or an environment that is not known here.
+        """
         record, _ = checkpoint.read(path)
-        kind = _algorithm_class(record["class"], path)
+        is_mine = _class_name(record) == cls.__qualname__ and not inspect.isabstract(cls)
+        kind = cls if is_mine else _recorded_class(record, path)
         if not issubclass(kind, cls):
             raise CheckpointError(f"the checkpoint at {path} is of {kind.__name__}, not of {cls.__name__}")
         config = _saved_config(kind.config_class(), record, path)
         try:
+            recorded.check_environment(record, config.env)
+        except LookupError as error:
+            raise CheckpointError(f"the checkpoint at {path} is of {error.args[0]}") from error
+        try:
             algorithm: Self = kind(config)
-        except (TypeError, ValueError) as error:
+        except (GymnasiumError, TypeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint at {path} cannot be rebuilt: {error}") from error
         algorithm.restore_from_path(path)
         return algorithm
-
-    @classmethod
-    @abstractmethod
-    def config_class(cls) -> type[AlgorithmConfig]:
-        """The config this algorithm is built from."""
 
     def _call(self, event: str, **values: Any) -> None:
         function = self.config.hooks.get(event)
@@ -177,18 +228,22 @@ class Algorithm(ABC):
             function(algorithm=self, **values)
 
 
-def _algorithm_class(name: str, path: object) -> Any:
-    """The class a checkpoint names; only classes of this package are looked up."""
-    module, _, qualname = name.partition(":")
-    if not module.startswith("mfnet_agents.") or not qualname.isidentifier():
-        raise CheckpointError(f"the checkpoint at {path} is of {name!r}, which is not an algorithm of mfnet_agents")
+def _class_name(record: dict[str, Any]) -> str:
+    """The name of the class that wrote a checkpoint; the module it stands in may be called otherwise by now."""
+    return str(record["class"]).rpartition(":")[2]
+
+
+def _recorded_class(record: dict[str, Any], path: object) -> Any:
+    """The algorithm that a checkpoint names."""
+    if "algorithm" not in record and str(record["class"]).startswith("mfnet_agents."):  # by an earlier version
+        record = {"algorithm": _class_name(record), **record}
     try:
-        found = getattr(importlib.import_module(module), qualname, None)
-    except ImportError:
-        found = None
-    if not (isinstance(found, type) and issubclass(found, Algorithm)):
-        raise CheckpointError(f"the checkpoint at {path} is of {name!r}, which this version does not have")
-    return found
+        kind = recorded.config_class(record).algorithm_class()
+    except LookupError as error:
+        raise CheckpointError(f"the checkpoint at {path} is of {error.args[0]}") from error
+    if _class_name(record) != kind.__qualname__:
+        raise CheckpointError(f"the checkpoint at {path} is of {record['class']!r}, which is no {record['algorithm']}")
+    return kind
 
 
 def _saved_config(kind: Any, record: dict[str, Any], path: object) -> Any:

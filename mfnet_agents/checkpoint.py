@@ -73,6 +73,11 @@ def _previous(target: Path) -> Path:
     return target.with_name(f".{target.name}.previous")
 
 
+def exists(path: str | os.PathLike[str]) -> bool:
+    """Whether a checkpoint of this name was ever finished, whatever has become of it since."""
+    return Path(path).exists() or _previous(Path(path)).exists()
+
+
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     """The JSON record and the arrays of a checkpoint.
 

@@ -1,34 +1,17 @@
-"""The options of DEC-NEURAL-AC: one frozen dataclass, each option written once, set through RLlib's grouped calls.
-
-======================= ====== =====================================================================
-word at the doors       letter
-======================= ====== =====================================================================
-hops                    k      what a local critic sees
-credit_hops             kappa  the ball over which the actor sums the local critics' advantages
-critic_width            M      neurons of a critic; actor_width: of a policy
-temperature             tau    of the softmax (14)
-radius                  R      weights stay within R / sqrt(M) of their start, (21)
-critic_steps            T_c    updates of Algorithm 1 per iteration (paper mode)
-actor_samples           B      pairs per actor step (paper mode)
-actor_lr, critic_lr     eta
-lambda_                 lambda length of the advantages' look-ahead, about 1 / (1 - lambda) steps
-population              N      env_config of the environment
-======================= ====== =====================================================================
-"""
+"""Options of an algorithm: a dataclass, each option written once, set through RLlib's grouped calls."""
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-import difflib
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import Any, Self
 
-if TYPE_CHECKING:
-    from mfnet_agents.algorithm import Algorithm
-    from mfnet_envs.model import LocalModel
+import numpy as np
+
+from mfnet_envs.words import did_you_mean, is_whole
 
 EVENTS = ("on_algorithm_init", "on_train_result", "on_evaluate_start", "on_evaluate_end", "on_checkpoint_loaded")
 
@@ -38,69 +21,133 @@ def option(default: Any, group: str, doc: str) -> Any:
     return field(default=default, metadata={"group": group, "doc": doc})
 
 
-@dataclass(frozen=True)
+@dataclass
 class AlgorithmConfig:
-    """Options every algorithm has. Values are never changed in place: each call returns a new config."""
+    """Options every algorithm has, and the base of its own: a dataclass whose fields come from :func:`option`.
+
+    The grouped calls change the config in place and return it, as RLlib's do; :meth:`copy` gives one to vary. An
+    algorithm holds a frozen copy of the config that built it.
+    """
 
     env: str | None = option(None, "environment", "id of the environment, for example MFNet-Grid-v0")
     env_config: dict[str, Any] = field(
         default_factory=dict, metadata={"group": "environment", "doc": "options of the environment's builder"}
     )
+    total_env_steps: int = option(30_720, "training", "planned budget: joint transitions of one world")
     num_env_runners: int = option(0, "env_runners", "sampling processes; only 0 (in this process) is offered")
     num_envs_per_env_runner: int = option(16, "env_runners", "worlds stepped side by side")
     rollout_fragment_length: int = option(16, "env_runners", "steps of each world per iteration")
     evaluation_interval: int | None = option(None, "evaluation", "iterations between evaluations; None: at the end")
     evaluation_duration: int = option(128, "evaluation", "worlds of one evaluation")
     evaluation_seed: int = option(1_000_003, "evaluation", "seed of evaluations, apart from the training seeds")
+    evaluation_bound: bool = option(True, "evaluation", "solve for the bound, to say which share of the gap is closed")
     seed: int = option(0, "debugging", "seed of everything random in training")
+
+    # -- what an algorithm fills in
+
+    @classmethod
+    def algorithm_class(cls) -> type[Any]:
+        """The :class:`~mfnet_agents.algorithm.Algorithm` to build; imported here, so that options load without it."""
+        raise NotImplementedError(f"{cls.__name__} does not say which algorithm to build")
+
+    @property
+    def env_steps_per_iteration(self) -> int:
+        """Joint transitions of one iteration."""
+        return self.num_envs_per_env_runner * self.rollout_fragment_length
+
+    @classmethod
+    def algorithm_name(cls) -> str:
+        """What tables, presets and run folders call it: the class without "Config"; its algorithm's name if none is
+        left."""
+        return cls.__name__.removesuffix("Config") or cls.algorithm_class().__name__
+
+    def build_algo(self) -> Any:
+        """The algorithm, on a frozen copy of this config.
+
+        Raises:
+            ValueError: an option out of its range.
+        """
+        return self.algorithm_class()(self)
+
+    # -- setting
 
     @classmethod
     def fields(cls) -> dict[str, dataclasses.Field[Any]]:
         return {f.name: f for f in dataclasses.fields(cls)}
 
-    def _replaced(self, group: str, options: dict[str, Any]) -> Self:
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in self.fields():
+            raise AttributeError(unknown_option(name, list(self.fields()), type(self).__name__))
+        self._must_be_open(name)
+        super().__setattr__(name, value.item() if isinstance(value, np.generic) else value)  # JSON holds plain numbers
+
+    def _must_be_open(self, name: str) -> None:
+        if self.is_frozen:
+            raise dataclasses.FrozenInstanceError(
+                f"{name} cannot be set: this config is frozen, an algorithm was built from it; change a .copy() of it"
+            )
+
+    def _set(self, group: str, options: dict[str, Any]) -> Self:
         known = [name for name, f in self.fields().items() if f.metadata["group"] == group]
         for name in options:
             if name not in known:
                 raise TypeError(unknown_option(name, known, f"{group}()"))
-        return dataclasses.replace(self, **options)._with(self.hooks)
-
-    def _with(self, hooks: dict[str, Callable[..., None]]) -> Self:
-        object.__setattr__(self, "_callbacks", hooks)  # no field: functions are neither compared nor saved
+        for name, value in options.items():
+            setattr(self, name, value)
         return self
 
     def environment(self, env: str | None = None, *, env_config: dict[str, Any] | None = None) -> Self:
         """Which environment to train on."""
-        options: dict[str, Any] = {"env": env or self.env}
-        return self._replaced("environment", options | ({} if env_config is None else {"env_config": dict(env_config)}))
+        chosen = {"env": env, "env_config": None if env_config is None else copy.deepcopy(env_config)}
+        return self._set("environment", {name: value for name, value in chosen.items() if value is not None})
 
     def training(self, **options: Any) -> Self:
         """Options of the algorithm."""
-        return self._replaced("training", options)
+        return self._set("training", options)
 
     def env_runners(self, **options: Any) -> Self:
         """How experience is collected."""
-        return self._replaced("env_runners", options)
+        return self._set("env_runners", options)
 
     def evaluation(self, **options: Any) -> Self:
         """How policies are evaluated."""
-        return self._replaced("evaluation", options)
+        return self._set("evaluation", options)
 
     def debugging(self, **options: Any) -> Self:
         """The seed."""
-        return self._replaced("debugging", options)
+        return self._set("debugging", options)
 
     def callbacks(self, **functions: Callable[..., None]) -> Self:
         """Functions called with keyword arguments on events; they are not saved with checkpoints."""
         for name in functions:
             if name not in EVENTS:
                 raise TypeError(unknown_option(name, list(EVENTS), "callbacks()"))
-        return dataclasses.replace(self)._with({**self.hooks, **functions})
+        self._must_be_open("callbacks")
+        self.__dict__["_hooks"] = {**self.hooks, **functions}
+        return self
 
     @property
     def hooks(self) -> dict[str, Callable[..., None]]:
-        found: dict[str, Callable[..., None]] = self.__dict__.get("_callbacks", {})
+        """The callbacks by event: no field, as functions are neither compared nor saved."""
+        found: dict[str, Callable[..., None]] = self.__dict__.get("_hooks", {})
         return found
+
+    # -- copies
+
+    @property
+    def is_frozen(self) -> bool:
+        return bool(self.__dict__.get("_is_frozen", False))
+
+    def freeze(self) -> Self:
+        """Refuse every change from now on."""
+        self.__dict__["_is_frozen"] = True
+        return self
+
+    def copy(self) -> Self:
+        """A config of its own, which can be changed; callbacks go along."""
+        twin = dataclasses.replace(self, env_config=copy.deepcopy(self.env_config))
+        twin.__dict__["_hooks"] = dict(self.hooks)
+        return twin
 
     def to_dict(self) -> dict[str, Any]:
         """Every option as plain JSON values."""
@@ -121,211 +168,17 @@ class AlgorithmConfig:
             raise ValueError("no environment: call .environment('MFNet-Grid-v0') first")
         if self.num_env_runners != 0:
             raise ValueError("num_env_runners must be 0: worlds are stepped as one batch in this process")
-        for name in ("num_envs_per_env_runner", "rollout_fragment_length", "evaluation_duration"):
+        for name in (
+            "num_envs_per_env_runner", "rollout_fragment_length", "evaluation_duration", "total_env_steps",
+        ):  # fmt: skip
             check(name, getattr(self, name), positive, "a positive integer")
         for name in ("seed", "evaluation_seed"):
             check(name, getattr(self, name), whole, "a non-negative integer")
         wanted = "a dict of JSON values (a graph as a list of edges), to be kept in checkpoints"
         check("env_config", self.env_config, is_json, wanted)
-        check(
-            "evaluation_interval",
-            self.evaluation_interval,
-            lambda x: x is None or positive(x),
-            "a positive integer or None",
-        )
-
-    def build_algo(self) -> Algorithm:
-        """Build the algorithm; its ``config`` is this one, validated."""
-        raise NotImplementedError(f"{type(self).__name__} does not say which algorithm to build")
-
-
-AUTO = "auto"
-
-# What "auto" stands for. Everything in the second column departs from the printed algorithm and is named in the README.
-MODES: dict[str, dict[str, Any]] = {
-    "paper": {
-        "policy": "energy", "critic_form": "q", "critic_width": 128, "actor_width": 128, "credit_hops": "hops",
-        "actor_lr": "T_a^-1/2", "critic_lr": "min((1-gamma)/8, T_c^-1/2)", "radius": 1.0, "crowd_input": "share",
-        "critic_input": "share", "symmetric_start": False, "warm_start": False, "optimizer": "sgd", "baseline": "none",
-        "advantage_scale": "none", "lr_decay": 1.0, "sampling": "stationary", "score": "all",
-        "energy_law": "by size", "energy_samples": "by law",
-    },
-    "practical": {
-        "policy": "individual", "critic_form": "v", "critic_width": 64, "actor_width": 32, "credit_hops": "reach",
-        "actor_lr": 0.03, "critic_lr": 3e-3, "radius": None, "crowd_input": "scaled",
-        "critic_input": "scaled", "symmetric_start": True, "warm_start": True, "optimizer": "adam", "baseline": "mean",
-        "advantage_scale": "global", "lr_decay": "long runs", "sampling": "restart", "score": "booked",
-        "energy_law": "by size", "energy_samples": "by law",
-    },
-}  # fmt: skip
-# What the printed algorithm leaves no choice about.
-AS_PRINTED: dict[str, Any] = {
-    "critic_form": "q", "optimizer": "sgd", "warm_start": False, "advantage_scale": "none", "lr_decay": 1.0,
-    "potential": "none", "score": "all", "critic_warmup": 0,
-}  # fmt: skip
-LONG_RUN = 31_000  # environment steps from which the practical mode lets its step sizes fall
-
-
-@dataclass(frozen=True)
-class DecNeuralACConfig(AlgorithmConfig):
-    """Options of DEC-NEURAL-AC. "auto" takes the value of the ``mode`` (table ``MODES``).
-
-    >>> config = DecNeuralACConfig().environment("MFNet-Grid-v0", env_config={"population": 100})
-    >>> config.training(hops=1, credit_hops=3).debugging(seed=0).credit_hops
-    3
-    """
-
-    mode: Literal["paper", "practical"] = option(
-        "practical", "training", "paper: Algorithms 1, 2 as printed; practical: the measured recipe"
-    )
-    gamma: float | None = option(None, "training", "discount; None: the environment's own, as in its certificate")
-    hops: int = option(1, "training", "k: hops seen by a critic")
-    credit_hops: int | str = option(
-        AUTO, "training", "kappa: hops over which advantages are summed; auto: k, or k + 1 / (1 - lambda) in practical"
-    )
-    lambda_: float = option(0.8, "training", "lambda of the V form's advantages")
-    policy: str = option(AUTO, "training", "individual (3), energy (14) or tilted")
-    critic_form: str = option(AUTO, "training", "q: on (mu, h) as in the paper; v: on mu")
-    critic_width: int | str = option(AUTO, "training", "M of the critics")
-    actor_width: int | str = option(AUTO, "training", "M of the policies")
-    temperature: float = option(1.0, "training", "tau of (14), tau0 where it is per agent")
-    temperature_mode: Literal["fixed", "per_agent"] = option("fixed", "training", "energy policies: tau, or tau0 n")
-    energy_law: str = option(
-        AUTO, "training", "compositions of energy policies: enumerate (exact), candidates or metropolis; auto: by size"
-    )
-    energy_samples: int | str = option(
-        AUTO, "training", "K, compositions drawn for a team that has more; auto: 256 candidates or 64 chains"
-    )
-    radius: float | str | None = option(AUTO, "training", "R of the projection (21); None: no projection")
-    actor_lr: float | str = option(AUTO, "training", "step size of the policies")
-    critic_lr: float | str = option(AUTO, "training", "step size of the critics")
-    lr_decay: float | str = option(AUTO, "training", "step sizes fall linearly to this fraction over total_env_steps")
-    total_env_steps: int = option(30_720, "training", "planned budget: joint transitions of one world")
-    optimizer: str = option(AUTO, "training", "adam or sgd")
-    num_epochs: int = option(4, "training", "passes of a critic over a batch (practical mode)")
-    minibatch_size: int = option(256, "training", "samples of one critic update (practical mode)")
-    crowd_input: str = option(AUTO, "training", "what a policy is shown of its crowd: share, scaled or bounded")
-    critic_input: str = option(AUTO, "training", "what a critic is shown: share, scaled or standardised")
-    symmetric_start: bool | str = option(AUTO, "training", "start from f = 0: uniform policy, zero values")
-    warm_start: bool | str = option(AUTO, "training", "keep the critics from one iteration to the next")
-    baseline: str = option(AUTO, "training", "none, or mean: subtract each node's mean over the batch")
-    advantage_scale: str = option(AUTO, "training", "none, global: one RMS for all, or state: one each (local)")
-    sampling: str = option(AUTO, "training", "law of the critics' samples: restart, sigma (12); stationary, nu")
-    potential: Literal["none", "table"] = option("none", "training", "shape rewards by a per-agent value table")
-    score: str = option(
-        AUTO, "training", "whose actions are scored: all, or unserved, those whose action had an effect"
-    )
-    burn_in: int = option(0, "training", "steps of every world before the first iteration")
-    critic_warmup: int = option(0, "training", "first iterations that only fit the critics")
-    critic_steps: int = option(1_000, "training", "T_c, updates of Algorithm 1 per iteration (paper mode)")
-    critic_batch: int = option(1, "training", "samples per update of Algorithm 1 (paper mode)")
-    actor_samples: int = option(64, "training", "B, pairs of one actor step (paper mode)")
-
-    def validate(self) -> None:
-        super().validate()
-        check("mode", self.mode, lambda x: x in MODES, "'paper' or 'practical'")
-        check("gamma", self.gamma, lambda x: x is None or 0 < x < 1, "strictly between 0 and 1, or None")
-        check("hops", self.hops, whole, "a non-negative integer")
-        check("credit_hops", self.credit_hops, lambda x: x == AUTO or whole(x), "'auto' or a non-negative integer")
-        check("lambda_", self.lambda_, lambda x: 0 <= x <= 1, "between 0 and 1")
-        check("critic_steps", self.critic_steps, lambda x: isinstance(x, int) and x >= 2, "an integer of at least 2")
-        for name in ("critic_batch", "actor_samples", "num_epochs", "minibatch_size", "total_env_steps"):
-            check(name, getattr(self, name), positive, "a positive integer")
-        for name in ("burn_in", "critic_warmup"):
-            check(name, getattr(self, name), whole, "a non-negative integer")
-        for name in ("critic_width", "actor_width", "energy_samples"):
-            check(name, getattr(self, name), lambda x: x == AUTO or positive(x), "'auto' or a positive integer")
-        for name, choices in CHOICES.items():
-            check(name, getattr(self, name), choices.__contains__, " or ".join(map(repr, choices)))
-        for name in ("actor_lr", "critic_lr", "lr_decay"):
-            check(name, getattr(self, name), lambda x: x == AUTO or x > 0, "'auto' or a positive number")
-        check("temperature", self.temperature, lambda x: x > 0, "a positive number")
-        check("radius", self.radius, lambda x: x in (AUTO, None) or x > 0, "'auto', None or a positive number")
-        for name, printed in AS_PRINTED.items() if self.mode == "paper" else ():
-            if getattr(self, name) not in (AUTO, printed):
-                asked = getattr(self, name)
-                raise ValueError(f"mode='paper' has {name}={printed!r}; use mode='practical' for {asked!r}")
-        if self.score == "unserved" and self.policy in ("energy", "tilted"):
-            raise ValueError("score='unserved' needs policy='individual': a team's law is one of all its agents")
-        if self.critic_form == "q" and (self.score == "unserved" or self.potential == "table"):
-            raise ValueError(
-                "score='unserved' and potential='table' need critic_form='v'; Q critics learn paid rewards"
-            )
-        if self.critic_input == "standardised" and not self.burn_in:
-            raise ValueError("critic_input='standardised' takes its statistics from the burn-in; set burn_in >= 1")
-
-    def resolved(self, model: LocalModel) -> DecNeuralACConfig:
-        """The config with every "auto" replaced by the number it stands for on ``model``."""
-        from mfnet_agents.updates import natural_step_size
-
-        self.validate()
-        chosen = {name: value for name, value in MODES[self.mode].items() if getattr(self, name) == AUTO}
-        gamma = model.gamma if self.gamma is None else self.gamma
-        diameter = model.network.diameter
-        if chosen.get("credit_hops") == "hops":
-            chosen["credit_hops"] = self.hops
-        elif "credit_hops" in chosen:
-            reach = math.inf if self.lambda_ == 1 else self.hops + round(1 / (1 - self.lambda_))
-            chosen["credit_hops"] = min(diameter, reach)
-        if chosen.get("critic_lr") not in (None, MODES["practical"]["critic_lr"]):
-            chosen["critic_lr"] = natural_step_size(gamma, self.critic_steps)
-        if chosen.get("actor_lr") not in (None, MODES["practical"]["actor_lr"]):
-            per_iteration = dataclasses.replace(self, gamma=gamma).env_steps_per_iteration
-            iterations = max(1, self.total_env_steps // per_iteration)
-            chosen["actor_lr"] = iterations**-0.5
-        if chosen.get("score") == "booked":
-            rationed = model.quota is not None and model.branch_rewards() is not None and model.period is None
-            alone = (
-                chosen.get("policy", self.policy) == "individual" and chosen.get("critic_form", self.critic_form) == "v"
-            )
-            chosen["score"] = "unserved" if rationed and alone else "all"
-        if chosen.get("energy_law") == "by size":
-            chosen["energy_law"] = self._law_that_fits(model, chosen.get("policy", self.policy))
-        if chosen.get("energy_samples") == "by law":
-            chosen["energy_samples"] = 64 if chosen.get("energy_law", self.energy_law) == "metropolis" else 256
-        if chosen.get("lr_decay") == "long runs":
-            chosen["lr_decay"] = 0.1 if self.total_env_steps > LONG_RUN else 1.0
-        return dataclasses.replace(self, gamma=gamma, **chosen)
-
-    def _law_that_fits(self, model: LocalModel, policy: str) -> str:
-        """Enumeration where it can be had; else the fallback whose law holds up as teams grow (docs/theory.md)."""
-        from mfnet_agents.energy import is_enumerable
-
-        if is_enumerable(model.population, model.num_actions):
-            return "enumerate"
-        narrow = policy == "tilted" or self.temperature_mode == "per_agent"  # laws that concentrate as n grows
-        return "metropolis" if narrow else "candidates"
-
-    @property
-    def env_steps_per_iteration(self) -> int:
-        """Joint transitions of one iteration; in paper mode the mean: T_c - 1 updates, and B runs of random length."""
-        if self.mode == "practical":
-            return self.num_envs_per_env_runner * self.rollout_fragment_length
-        gamma = 0.95 if self.gamma is None else self.gamma
-        return (self.critic_steps - 1) * self.critic_batch + round(self.actor_samples * gamma / (1 - gamma))
-
-    def build_algo(self) -> Algorithm:
-        from mfnet_agents.dec_neural_ac import DecNeuralAC
-
-        return DecNeuralAC(self)
-
-
-CHOICES: dict[str, tuple[Any, ...]] = {
-    "policy": (AUTO, "individual", "energy", "tilted"),
-    "critic_form": (AUTO, "q", "v"),
-    "temperature_mode": ("fixed", "per_agent"),
-    "energy_law": (AUTO, "enumerate", "candidates", "metropolis"),
-    "optimizer": (AUTO, "adam", "sgd"),
-    "crowd_input": (AUTO, "share", "scaled", "bounded"),
-    "critic_input": (AUTO, "share", "scaled", "standardised"),
-    "symmetric_start": (AUTO, True, False),
-    "warm_start": (AUTO, True, False),
-    "baseline": (AUTO, "none", "mean"),
-    "advantage_scale": (AUTO, "none", "global", "state"),
-    "sampling": (AUTO, "restart", "stationary"),
-    "potential": ("none", "table"),
-    "score": (AUTO, "all", "unserved"),
-}
+        interval, wanted = self.evaluation_interval, "a positive integer or None"
+        check("evaluation_interval", interval, lambda x: x is None or positive(x), wanted)
+        check("evaluation_bound", self.evaluation_bound, lambda x: isinstance(x, bool), "True or False")
 
 
 def check(name: str, value: Any, holds: Callable[[Any], bool], wanted: str) -> None:
@@ -339,11 +192,11 @@ def check(name: str, value: Any, holds: Callable[[Any], bool], wanted: str) -> N
 
 
 def whole(x: Any) -> bool:
-    return isinstance(x, int) and x >= 0
+    return is_whole(x)
 
 
 def positive(x: Any) -> bool:
-    return isinstance(x, int) and x >= 1
+    return is_whole(x, 1)
 
 
 def is_json(value: Any) -> bool:
@@ -357,6 +210,5 @@ def is_json(value: Any) -> bool:
 
 def unknown_option(name: str, known: list[str], place: str) -> str:
     """One sentence for a misspelt option."""
-    near = difflib.get_close_matches(name, known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else "known: " + ", ".join(sorted(known))
-    return f"{place} has no option {name!r}; {hint}"
+    near = did_you_mean(name, known)
+    return f"{place} has no option {name!r}" + (near if near != "." else "; known: " + ", ".join(sorted(known)))

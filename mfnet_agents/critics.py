@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mfnet_agents.nets import DTYPE, TwoLayer
-from mfnet_envs.network import StateNetwork
+from mfnet_envs.arrays import Ints
+from mfnet_envs.network import Part, StateNetwork
 
 
 @dataclass(frozen=True)
 class CriticInputs:
-    """Gathers zeta_y^k: node features ``(L, V, F)`` -> critic inputs ``(V, L, D_k F + 1)``, the last input a constant.
+    """Gathers zeta_y^k: node features ``(L, H, F)`` -> critic inputs ``(V, L, D_k F + 1)``, the last input a constant.
 
     Attributes:
-        index, mask: ``(V, D_k)`` k-hop table; padded places are zero and so never move their weights.
-        shift, scale: ``(V, F)``; a feature enters as (feature - shift) * scale, statistics of its own node only.
+        index, mask: ``(V, D_k)`` k-hop table, places among the H nodes seen: all, unless it is a :meth:`part`; padded
+            places are zero and so never move their weights.
+        shift, scale: ``(H, F)``; a feature enters as (feature - shift) * scale, statistics of its own node only.
         constant: without it Q = 0 on an empty neighbourhood; the paper's form has none.
     """
 
@@ -40,11 +42,20 @@ class CriticInputs:
             constant,
         )
 
+    def part(self, part: Part) -> CriticInputs:
+        """The inputs of a part's own critics from the features of the nodes it sees."""
+        mask = self.mask[part.nodes]
+        places = np.searchsorted(part.sees, self.index[part.nodes].numpy())
+        index = torch.as_tensor(np.where(mask > 0, places, 0))
+        return CriticInputs(index, mask, self.shift[part.sees], self.scale[part.sees], self.constant)
+
     def standardised(self, features: Tensor) -> CriticInputs:
-        """The same gather with each node's features brought to mean 0 and deviation 1 over ``features (L, V, F)``."""
-        deviation = features.std(0).clamp_min(1e-8)
-        spread = torch.where(features.std(0) > 0, 1 / deviation, torch.zeros_like(deviation))
-        return CriticInputs(self.index, self.mask, features.mean(0), spread, self.constant)
+        """The same gather with each node's features brought to mean 0 and deviation 1 over ``features (L, H, F)``."""
+        rows = features.permute(1, 2, 0).contiguous()
+        mean = rows.mean(2)
+        deviation = torch.sqrt(((rows - mean[..., None]) ** 2).sum(2) / (len(features) - 1))
+        spread = torch.where(deviation > 0, 1 / deviation.clamp_min(1e-8), torch.zeros_like(deviation))
+        return replace(self, shift=mean, scale=spread)
 
     @property
     def size(self) -> int:
@@ -58,16 +69,18 @@ class CriticInputs:
         return torch.cat([flat, torch.ones((nodes, len(features), 1), dtype=DTYPE)], 2) if self.constant else flat
 
 
-def create(
-    rng: np.random.Generator, network: StateNetwork, inputs: CriticInputs, width: int, *, symmetric: bool
-) -> TwoLayer:
+def create(key: np.random.SeedSequence, nodes: Ints, inputs: CriticInputs, width: int, *, symmetric: bool) -> TwoLayer:
     """One network (13) per node on its own k-hop inputs, with rows W_m ~ N(0, I / d) for the d inputs of that node.
+
+    Args:
+        key: of the stream they are drawn from; nodes: ``(V,)`` the numbers of the rows of ``inputs``.
 
     Weights of padded inputs are drawn too but never move.
     """
-    net = TwoLayer.create(rng, network.num_nodes, inputs.size, width, symmetric=symmetric)
+    net = TwoLayer.keyed(key, nodes, inputs.size, width, symmetric=symmetric)
     own = inputs.mask.sum(1) * inputs.shift.shape[1] + int(inputs.constant)
-    return TwoLayer(net.signs, net.start * torch.sqrt(inputs.size / own)[:, None, None])
+    net.start.mul_(torch.sqrt(inputs.size / own)[:, None, None])
+    return net
 
 
 def with_actions(groups: Tensor, action_shares: Tensor, *, mass: bool) -> Tensor:

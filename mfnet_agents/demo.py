@@ -1,7 +1,7 @@
 """``mfnet demo``: learn a taxi policy for Manhattan, see how far credit must travel, write a report.
 
 This process trains with the shipped options. A second one, on the other core, first trains short runs that differ only
-in the credit radius, then measures the scenario's heuristics. All policies are evaluated on the same worlds.
+in the credit radius, then measures them and the scenario's heuristics. All policies are evaluated on the same worlds.
 
 The demo folder is a run folder (`mfnet evaluate`, `mfnet report` and `mfnet train --resume` work on it) with
 ``staircase.json``, ``heuristics.json``, the pictures and ``report.html`` beside.
@@ -19,10 +19,12 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from mfnet_agents import report_numbers, runs
+from mfnet_agents import runs
 from mfnet_agents.progress import Lines, Progress, choose, clock
-from mfnet_agents.runs import REPORT_SEED, REPORT_WORLDS, RunError, RunFolder, measured
-from mfnet_agents.yardstick import Yardstick
+from mfnet_agents.runs import REPORT_SEED, REPORT_WORLDS, RunError, RunFolder
+from mfnet_envs.measure import Result, measure
+from mfnet_envs.policy import Policy
+from mfnet_envs.yardstick import Yardstick
 
 ENV = "MFNet-RideShareNYC-v0"
 RADII = (0, 1, 2, 3, 6)  # hops of credit
@@ -42,7 +44,7 @@ def run(out: Path, *, steps: int | None = None, worlds: int | None = None) -> in
     Raises:
         RunError: the folder holds something else, or cannot be written to.
     """
-    from mfnet_agents.dec_neural_ac import DecNeuralAC
+    from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
 
     began, worlds = time.perf_counter(), worlds or REPORT_WORLDS
     shown = choose(machine=False)
@@ -52,16 +54,17 @@ def run(out: Path, *, steps: int | None = None, worlds: int | None = None) -> in
     algorithm = DecNeuralAC(config.callbacks(on_train_result=relay.pass_on))
     _clear(out)
     folder = RunFolder.create(out)
-    zones, agents = algorithm.model.network.num_nodes, algorithm.model.population
+    model, words = algorithm.model, algorithm.model.wording
     shown.say(
-        f"Manhattan, Thursday 18 h: {zones} zones, {agents} agents for 8,000 taxis\n"
+        f"{words.place}: {model.network.num_nodes} nodes, {model.population:,} {words.agents}\n"
         f"this process learns for {config.total_env_steps:,} steps; a second one learns {len(RADII)} times briefly,\n"
         "with credit from ever further away, then measures the heuristics"
     )
     command = [sys.executable, "-m", "mfnet_agents.demo", "--staircase", str(out)]
     command += ["--steps", str(min(STAIRCASE_STEPS, config.total_env_steps)), "--worlds", str(worlds)]
     with relay.follow(out / LOG, command):
-        result = runs.train(algorithm, folder, worlds=worlds, progress=shown, command="mfnet demo")
+        # the second process measures the heuristics meanwhile
+        result = runs.train(algorithm, folder, worlds=worlds, heuristics=False, progress=shown, command="mfnet demo")
         if result["interrupted"]:
             print(f"stopped; {out} holds what there is, the last checkpoint is {result['last_checkpoint']}")
             return 130
@@ -71,15 +74,15 @@ def run(out: Path, *, steps: int | None = None, worlds: int | None = None) -> in
 
 def _conclude(folder: RunFolder, began: float, code: int) -> int:
     """Write the report and say what came out."""
-    from mfnet_agents import report
+    from mfnet_agents.pages import run as report
 
     if code != 0:
         print(f"the second process failed; {folder.path / LOG} says why", file=sys.stderr)
         return 1
     page = report.build(folder.path)
-    numbers = report.load(folder.path)
-    print(f"\n{report_numbers.as_text(numbers.policies, numbers.yardstick)}\n")
-    print("\n".join(report_numbers.sentences(numbers.policies, numbers.yardstick)))
+    measured = report.read(folder.path)[0].measured
+    print(f"\n{measured.text()}\n")
+    print("\n".join(report.sentences(measured)))
     print(f"\n{clock(time.perf_counter() - began)} in all; open {page} in a browser")
     return 0
 
@@ -149,18 +152,25 @@ def staircase(out: Path, steps: int, worlds: int) -> None:
     folder, progress = RunFolder(out), Lines()
     options = PLAIN | {"total_env_steps": steps}
     model = runs.make_config(ENV, options, {}).build_algo().model
-    yardstick = Yardstick.of(model, model.bound())
-    record = {"steps": steps, "worlds": worlds, "seed": REPORT_SEED, "options": PLAIN}
-    found: dict[str, Any] = {}
+    yardstick = Yardstick.of(model, None)
+    learnt: dict[str, Policy] = {}
     for radius in RADII:
         config = runs.make_config(ENV, options | {"credit_hops": radius}, {})
         algorithm = config.evaluation(evaluation_interval=None).build_algo()
         while algorithm.env_steps < steps:
             algorithm.train()
-        found[str(radius)] = measured(yardstick, model, algorithm.policy, worlds)
-        folder.write("staircase.json", record | {"runs": found})
-        progress.say(f"credit_hops {radius}: {report_numbers.interval(found[str(radius)], yardstick)}")
-    report_numbers.save_heuristics(folder, model, yardstick, worlds, REPORT_SEED, progress)
+        learnt[f"credit_hops {radius}"] = algorithm.policy
+        progress.say(f"learnt with credit_hops {radius}")
+
+    def tell(name: str, result: Result) -> None:
+        progress.say(f"{model.wording.labels.get(name, name)}: {yardstick.text(result.value, result.ci95)}")
+
+    heuristics = model.heuristics()
+    common = {"worlds": worlds, "seed": REPORT_SEED}
+    found = measure(model, {**learnt, **heuristics}, **common, certificate=None, tell=tell).to_dict()["policies"]
+    stairs = {str(radius): found[name] for radius, name in zip(RADII, learnt, strict=True)}
+    folder.write("staircase.json", {"steps": steps, **common, "options": PLAIN, "runs": stairs})
+    folder.write("heuristics.json", {**common, "policies": {name: found[name] for name in heuristics}})
 
 
 def _parse() -> argparse.Namespace:

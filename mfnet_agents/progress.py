@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-from mfnet_agents.yardstick import Yardstick
+from mfnet_envs.yardstick import Yardstick
 
 
 class Progress:
@@ -43,7 +43,8 @@ class Lines(Progress):
         self.yardstick, self.total, self.done = yardstick, total, done
         self.began, self.first = time.perf_counter(), done
         bound = "no bound" if yardstick.bound is None else f"bound {yardstick.text(yardstick.bound)}"
-        self.say(f"training for {total - done:,} environment steps; {yardstick.unit}, {bound}")
+        left = f"training for {total - done:,} environment steps" if total > done else "nothing is left to train"
+        self.say(f"{left}; {yardstick.unit}, {bound}")
 
     def stepped(self, row: dict[str, Any]) -> None:
         self.done = int(row["num_env_steps_sampled_lifetime"])

@@ -1,11 +1,12 @@
 """The equations of Algorithms 1 and 2 as functions of tensors; no environment, no randomness, no state.
 
-Axes: T steps, B worlds, V nodes (critics), L samples, S states with an actor, A actions.
+Rows belong to nodes (critics) or teams; sums over samples run along rows, so a row's bits do not depend on the others.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -22,39 +23,61 @@ def running_mean_(mean: Tensor, latest: Tensor, t: int) -> Tensor:
 
 
 def lambda_advantages(delta: Tensor, cut: Tensor, gamma: float, lambda_: float) -> Tensor:
-    """Generalised advantages sum_n (gamma lambda)^n delta_{t+n}, stopped after a cut.
+    """Generalised advantages sum_n (gamma lambda)^n delta_{t+n}, stopped after a cut: ``(V, steps, B)``.
 
     Args:
-        delta: ``(T, B, V)`` local TD errors r + gamma V(x') - V(x) with x' the true successor.
-        cut: ``(T, B)`` bool, True where the world is restarted after step t.
+        delta: ``(V, steps, B)`` local TD errors r + gamma V(x') - V(x) with x' the true successor.
+        cut: ``(steps, B)`` bool, True where the world is restarted after step t.
     """
     advantages = torch.empty_like(delta)
-    following = torch.zeros_like(delta[0])
-    keep = (gamma * lambda_) * (~cut).to(delta.dtype)[..., None]
-    for t in range(len(delta) - 1, -1, -1):
-        following = delta[t] + keep[t] * following
-        advantages[t] = following
+    following = torch.zeros_like(delta[:, 0])
+    keep = (gamma * lambda_) * (~cut).to(delta.dtype)
+    for t in range(len(cut) - 1, -1, -1):
+        following = delta[:, t] + keep[t] * following
+        advantages[:, t] = following
     return advantages
 
 
-def credit(advantages: Tensor, ball: Tensor) -> Tensor:
-    """sum_{y in N_s^kappa} A_y for every node s: ``(..., V) -> (..., V)`` by the 0/1 matrix ``ball (V, V)``."""
-    return advantages @ ball.T
+def credit(advantages: Tensor, index: Tensor) -> Tensor:
+    """sum_{y in N_s^kappa} A_y for every row s of ``index``: ``(rows, L)``, in the order of its slots.
+
+    Args:
+        advantages: ``(H, L)`` of the critics that are heard.
+        index: ``(rows, D_kappa)`` places among them, nearest first; H where there is nobody.
+    """
+    heard = torch.cat([advantages, torch.zeros_like(advantages[:1])])
+    total = heard.index_select(0, index[:, 0])
+    for slot in range(1, index.shape[1]):
+        total += heard.index_select(0, index[:, slot])
+    return total
 
 
 def centred(advantages: Tensor) -> Tensor:
-    """Subtract each node's mean over the samples, ``(L, V)``.
+    """Subtract each row's mean over the samples, ``(V, L)``.
 
     A sample's own action has a share 1/L in the baseline, so the mean of the gradient is multiplied by 1 - 1/L.
     """
-    return advantages - advantages.mean(0, keepdim=True)
+    return advantages - advantages.mean(1, keepdim=True)
 
 
-def rms(advantages: Tensor, weights: Tensor, *, per_state: bool) -> Tensor:
-    """Root mean square of ``advantages (L, S)`` weighted by ``weights (L, S)``: one number, or ``(S,)`` per state."""
-    axes = (0,) if per_state else (0, 1)
-    total = (weights * advantages**2).sum(axes)
-    return torch.sqrt(total / weights.sum(axes).clamp_min(1e-12)).clamp_min(1e-8)
+BASELINES: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda advantages: advantages, "mean": centred}
+
+
+def squares(advantages: Tensor, agents: Tensor) -> Tensor:
+    """Per team, the sum of ``advantages (T, L)`` squared over all ``agents (T, L)``, and their number: ``(T, 2)``."""
+    return torch.stack([(agents * advantages**2).sum(1), agents.sum(1)], 1)
+
+
+def rms(summed: Tensor) -> Tensor:
+    """Root mean square from sums ``(..., 2)`` of :func:`squares`, added up or not; never zero."""
+    return torch.sqrt(summed[..., 0] / summed[..., 1].clamp_min(1e-12)).clamp_min(1e-8)
+
+
+SCALES: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda summed: torch.ones(len(summed), dtype=summed.dtype),
+    "global": lambda summed: rms(summed.sum(0)).expand(len(summed)),  # the one number that all teams share
+    "state": rms,
+}  # from the squares of all teams (T, 2), what each one's advantages are divided by
 
 
 def natural_step_size(gamma: float, critic_steps: int) -> float:

@@ -9,17 +9,20 @@ Importing the package registers its environments with Gymnasium and PettingZoo.
 25
 """
 
-from mfnet_envs import io, scenarios
+from mfnet_envs import io, moved, scenarios
 from mfnet_envs.bounds import Certificate
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.matching import expected_min
+from mfnet_envs.measure import measure
 from mfnet_envs.model import Branch, LocalModel, Quota
 from mfnet_envs.network import StateNetwork
-from mfnet_envs.policy import Policy
+from mfnet_envs.policy import Policy, TeamPolicy
 from mfnet_envs.registration import batch_env, env, make_model, parallel_env, register
 from mfnet_envs.simulator import Simulator
 
 __version__ = "0.1.0"
+
+moved.forward()
 
 __all__ = [
     "Branch",
@@ -29,12 +32,14 @@ __all__ = [
     "Quota",
     "Simulator",
     "StateNetwork",
+    "TeamPolicy",
     "batch_env",
     "env",
     "evaluate",
     "expected_min",
     "io",
     "make_model",
+    "measure",
     "parallel_env",
     "register",
     "scenarios",

@@ -6,9 +6,12 @@ import math
 
 import numpy as np
 
-from mfnet_envs.model import Floats, LocalModel
+from mfnet_envs.arrays import Floats
+from mfnet_envs.backends import Backend
+from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Individually, Policy
 from mfnet_envs.simulator import Simulator
+from mfnet_envs.yardstick import KEYS
 
 
 def evaluate(
@@ -19,6 +22,7 @@ def evaluate(
     seed: int = 0,
     steps: int | None = None,
     warmup: int | None = None,
+    backend: str | Backend | None = None,
 ) -> dict[str, float]:
     """Run ``worlds`` independent worlds and report means with 95 % intervals (half-widths) over worlds.
 
@@ -26,30 +30,67 @@ def evaluate(
 
     Args:
         steps, warmup: default ``model.evaluation``; the average criterion starts after the warm-up.
+        backend: of the simulator; another one than numpy gives other worlds, of the same law.
 
     Returns:
+        ``headline_mean``, the number the scenario is judged by, in the unit of ``model.headline`` and of the bound;
         ``discounted_return_mean`` (gamma of the model, from the first step), ``reward_per_step_mean`` (after warm-up),
-        ``episode_return_mean`` (undiscounted), all per agent, each with ``_ci95``, and ``episode_len_mean``. A policy
-        whose teams act as one (it overrides ``sample``) is measured so, and once more with agents that draw for
+        ``episode_return_mean`` (undiscounted), all three per agent; each with ``_ci95``; and ``episode_len_mean``. A
+        policy whose teams act as one (a ``TeamPolicy``) is measured so, and once more with agents that draw for
         themselves: ``individual_execution_<criterion>_*``, and the paired difference, teams minus individuals, as
         ``execution_gap_<criterion>_*``.
+
+    Raises:
+        TypeError: an id instead of a model, or a name instead of a policy.
+        ValueError: no world, no step, or a warm-up that leaves no step.
     """
-    rewards = returns(model, policy, worlds=worlds, seed=seed, steps=steps)
-    steps = rewards.shape[1]
+    per_world = worlds_of(model, policy, worlds=worlds, seed=seed, steps=steps, warmup=warmup, backend=backend)
+    return summary(model, per_world, steps)
+
+
+def worlds_of(
+    model: LocalModel,
+    policy: Policy,
+    *,
+    worlds: int = 256,
+    seed: int = 0,
+    steps: int | None = None,
+    warmup: int | None = None,
+    backend: str | Backend | None = None,
+) -> dict[str, Floats]:
+    """What :func:`evaluate` reports per agent, before the mean over worlds is taken: ``(worlds,)`` each."""
+    check_arguments(model, policy)
+    rewards = returns(model, policy, worlds=worlds, seed=seed, steps=steps, backend=backend)
+    length = rewards.shape[1]
     warmup = model.evaluation[1] if warmup is None else warmup
-    if not 0 <= warmup < steps:
-        raise ValueError(f"warmup must lie in 0..{steps - 1}, not {warmup}")
+    if not 0 <= warmup < length:
+        raise ValueError(f"warmup must lie in 0..{length - 1}, not {warmup}")
     per_world = criteria(rewards, model.gamma, warmup)
     if policy.acts_as_team:
-        alone = criteria(
-            returns(model, Individually(policy), worlds=worlds, seed=seed, steps=steps), model.gamma, warmup
-        )
+        rewards = returns(model, Individually(policy), worlds=worlds, seed=seed, steps=steps, backend=backend)
+        alone = criteria(rewards, model.gamma, warmup)
         gap = {f"execution_gap_{name}": values - alone[name] for name, values in per_world.items()}
         per_world |= {f"individual_execution_{name}": values for name, values in alone.items()} | gap
-    report = {"episode_len_mean": float(steps)}
+    return per_world
+
+
+def check_arguments(model: object, *policies: object) -> None:
+    """Refuse an id where a model is needed and a name where a policy is."""
+    if not isinstance(model, LocalModel):
+        raise TypeError(f"a model is needed, such as mfnet_envs.make_model('MFNet-Grid-v0') gives it, not {model!r}")
+    for policy in policies:
+        if not isinstance(policy, Policy):
+            raise TypeError(f"a policy of the model is needed, such as model.heuristics()['random'], not {policy!r}")
+
+
+def summary(model: LocalModel, per_world: dict[str, Floats], steps: int | None = None) -> dict[str, float]:
+    """Means of :func:`worlds_of` with their intervals, and the headline made of them."""
+    report = {"episode_len_mean": float(model.evaluation[0] if steps is None else steps)}
     for name, values in per_world.items():
         report[f"{name}_mean"] = float(values.mean())
         report[f"{name}_ci95"] = half_width(values)
+    for end in ("mean", "ci95"):
+        report[f"headline_{end}"] = model.headline.scale * report[f"{KEYS[model.headline.criterion]}_{end}"]
     return report
 
 
@@ -62,12 +103,21 @@ def criteria(rewards: Floats, gamma: float, warmup: int) -> dict[str, Floats]:
     }
 
 
-def returns(model: LocalModel, policy: Policy, *, worlds: int = 256, seed: int = 0, steps: int | None = None) -> Floats:
-    """Mean reward per agent, ``(worlds, steps)``, of fresh episodes driven by ``default_rng(seed)``.
+def returns(
+    model: LocalModel,
+    policy: Policy,
+    *,
+    worlds: int = 256,
+    seed: int = 0,
+    steps: int | None = None,
+    backend: str | Backend | None = None,
+) -> Floats:
+    """Mean reward per agent, ``(worlds, steps)``, of fresh episodes driven by ``simulator.generator(seed)``.
 
     Step t is played by the model in force at t.
     """
-    simulator, rng = Simulator(model), np.random.default_rng(seed)
+    simulator = Simulator(model, backend)
+    rng, asnumpy = simulator.generator(seed), simulator.backend.asnumpy
     steps = model.evaluation[0] if steps is None else steps
     if worlds < 1 or steps < 1:
         raise ValueError("evaluation needs at least one world and one step")
@@ -75,7 +125,7 @@ def returns(model: LocalModel, policy: Policy, *, worlds: int = 256, seed: int =
     rewards = np.empty((worlds, steps))
     for t in range(steps):
         played = policy.play(simulator.at(t), counts, t, rng)
-        counts, rewards[:, t] = played.next_counts, played.team_rewards.sum(1)
+        counts, rewards[:, t] = played.next_counts, asnumpy(played.team_rewards).sum(1)
     return rewards
 
 

@@ -9,11 +9,11 @@ import math
 from typing import Any
 
 import array_api_compat
-import array_api_compat.numpy
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Floats = NDArray[np.float64]
+from mfnet_envs.arrays import Floats, like, namespace
+
 SPREAD = 12.0  # beyond 12 standard deviations of the Poisson law phi equals min(n, rate) to double precision
 TINY = 1e-9  # agents: far below one, far above rounding
 
@@ -89,19 +89,6 @@ def served_share(phi: ExpectedMin | None, n: Any, rate: Any) -> Any:
     if phi is not None:
         return phi(n) / n
     return xp.minimum(n, like(n, np.asarray(rate))) / n
-
-
-def namespace(x: Any) -> Any:
-    """The array library of ``x``; found at once for numpy, whose small arrays would wait for a longer search."""
-    return array_api_compat.numpy if type(x) is np.ndarray else array_api_compat.array_namespace(x)
-
-
-def like(reference: Any, table: Floats) -> Any:
-    """A constant table in the array library, precision and device of ``reference``; for numpy the table itself."""
-    if type(reference) is np.ndarray:
-        return table
-    xp = array_api_compat.array_namespace(reference)
-    return xp.asarray(table, dtype=reference.dtype, device=array_api_compat.device(reference))
 
 
 def _poisson_tail(rate: float, n: Floats) -> Floats:

@@ -6,27 +6,48 @@ An agent in state s that takes action a earns r(s, mu(N_s), a) and moves by a mi
 
 The branches' tables carry the support (checked once, when the model is built), the weights carry the crowding.
 
+A reward is said once: either as rho ``(R, A, K)``, what each branch earns, from which r = sum_k weight_k rho_k follows,
+or as a function of its own. A subclass that says it anew drops what its parents said, and what followed from it.
+
 A model may read a clock: then r and K change with the step, in turns of ``period`` steps (see ``LocalModel.at``).
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from mfnet_envs.network import Bools, Ints, StateNetwork
+from mfnet_envs.arrays import Bools, Floats, Ints, like, namespace
+from mfnet_envs.network import StateNetwork
+from mfnet_envs.wording import Headline, Wording
+from mfnet_envs.words import checked_population
 
 if TYPE_CHECKING:
     from mfnet_envs.bounds import Certificate
-    from mfnet_envs.policy import Policy
 
-Floats = NDArray[np.float64]
 QUOTA_LIMIT = 10**9  # numpy draws hypergeometric numbers below this many agents
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+def reads(*sources: str) -> Callable[[Method], Method]:
+    """Mark a method that proves something of a model's law, and looks only ``sources`` of it up on the model.
+
+    It stays true where a subclass changes those, for example ``reads("branch_rewards")`` a bound that takes fares and
+    costs from there. Changes of anything else in ``law_methods`` make it answer None; so does any change to a ``bound``
+    without this mark.
+    """
+
+    def marked(method: Method) -> Method:
+        method.reads = frozenset(sources)  # type: ignore[attr-defined]
+        return method
+
+    return marked
 
 
 @dataclass(frozen=True)
@@ -74,7 +95,7 @@ class LocalModel(ABC):
         population: N, a positive integer.
         num_actions: A; action 0 is *stay* where staying exists.
         branches: K branches; the support of each must lie in N_s.
-        reward_range: (lowest, highest) reward of one agent in one step.
+        reward_range: (lowest, highest) reward of one agent in one step; default: that of ``branch_rewards``.
         legal: ``(S, A)`` bool, default all; an illegal action is played as the first legal one (*stay* where legal).
         initial: ``(S,)`` law of an agent's first state, default uniform.
         groups: ``(layers,)`` group of each layer: the crowd is summed within a group. Default: one group per layer.
@@ -88,12 +109,28 @@ class LocalModel(ABC):
 
     Attributes:
         period: steps of one turn of the clock; None, the default, for a model that reads no clock.
+        law_methods: the methods that say reward and kernel; a scenario may add those that these rest on.
 
     Raises:
         ValueError: any table of the wrong shape, a branch that leaves a neighbourhood, rows that do not sum to 1.
+        TypeError: a class that gives neither ``reward`` nor ``branch_rewards``.
     """
 
     period: int | None = None
+    wording: Wording = Wording()
+    law_methods: ClassVar[tuple[str, ...]] = ("reward", "branch_rewards", "branch_weights")
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Keep one statement of the reward, the nearest one, and nothing that was proved of another law."""
+        super().__init_subclass__(**options)
+        dropped = {name: _unknown for name in _proofs(cls) if _outdated(cls, name)}
+        ahead = _depth(cls, "branch_rewards") - _depth(cls, "reward")
+        if ahead > 0 and cls.branch_rewards is not LocalModel.branch_rewards:
+            dropped["branch_rewards"] = _unknown
+        if ahead < 0 and cls.reward is not LocalModel.reward:
+            dropped["reward"] = LocalModel.reward
+        for name, method in dropped.items():
+            setattr(cls, name, method)
 
     def __init__(
         self,
@@ -102,7 +139,7 @@ class LocalModel(ABC):
         population: int,
         num_actions: int,
         branches: tuple[Branch, ...],
-        reward_range: tuple[float, float],
+        reward_range: tuple[float, float] | None = None,
         legal: ArrayLike | None = None,
         initial: ArrayLike | None = None,
         groups: ArrayLike | None = None,
@@ -118,7 +155,8 @@ class LocalModel(ABC):
         self.population = checked_population(population)
         self.num_actions = num_actions
         self.branches = tuple(branches)
-        self.reward_range = reward_range
+        if reward_range is not None:
+            self.reward_range = reward_range
         self.legal: Bools = _table("legal", np.ones((s, a), bool) if legal is None else legal, (s, a), bool)
         self.initial: Floats = _table("initial", np.full(s, 1 / s) if initial is None else initial, (s,), float)
         layers = np.arange(network.layers) if groups is None else groups
@@ -133,9 +171,8 @@ class LocalModel(ABC):
         self.transit: Bools = _table("transit", np.zeros(s, bool) if transit is None else transit, (s,), bool)
         _check(self)
 
-    @abstractmethod
     def reward(self, mu_hood: Any) -> Any:
-        """r(s, mu(N_s), a), equation (1).
+        """r(s, mu(N_s), a), equation (1); where it is not overridden, sum_k weight_k rho_k.
 
         Args:
             mu_hood: ``(B, V, D, G)`` shares of the population in each group, over the closed neighbourhood of each
@@ -144,24 +181,66 @@ class LocalModel(ABC):
         Returns:
             ``(B, R, A)``: one row per active state (R = S when nothing is in transit).
         """
+        return self.reward_from(self.branch_weights(mu_hood))
 
     @abstractmethod
     def branch_weights(self, mu_hood: Any) -> Any:
         """Weights of the branches in (2): ``(B, R, A or 1, K)``, rows summing to 1 (for K = 1: ones)."""
 
     def branch_rewards(self) -> Floats | None:
-        """rho ``(R, A, K)`` with r = sum_k weight_k rho_k, where the reward is earned branch by branch; None otherwise.
+        """rho ``(R, A, K)``, what an agent earns that takes branch k; None where ``reward`` is a function of its own.
 
-        Learners use it to book what an agent's own action changed; nobody is paid by it.
+        ``reward`` follows from it. Learners also use it to book what an agent's own action changed.
         """
         return None
 
+    def reward_from(self, weights: Any) -> Any:
+        """r = sum_k weight_k rho_k ``(B, R, A)`` from the weights ``(B, R, A or 1, K)`` of :meth:`branch_weights`.
+
+        Raises:
+            ValueError: there are no branch rewards.
+        """
+        rho = _branch_rewards_given(type(self))(self)
+        if rho is None:
+            raise ValueError(
+                f"{type(self).__name__}.branch_rewards() is None, so it needs a reward(mu_hood) of its own"
+            )
+        if weights.shape[2] == 1 and (rho == rho[:, :1]).all():  # the action changes nothing: one column serves all
+            rho = rho[:, :1]
+        earned = weights[..., 0] * like(weights, rho[..., 0])
+        for k in range(1, rho.shape[2]):
+            earned = earned + weights[..., k] * like(weights, rho[..., k])
+        wide = (*earned.shape[:2], self.num_actions)
+        return earned if earned.shape == wide else namespace(weights).broadcast_to(earned, wide)
+
+    @property
+    def reward_is_derived(self) -> bool:
+        """Whether ``reward`` is ``reward_from(branch_weights)``, so that who has the weights need not ask again."""
+        return type(self).reward is LocalModel.reward
+
+    @property
+    def unproved(self) -> tuple[str, ...]:
+        """The methods that answer None here, because what they say was proved of another reward or kernel."""
+        return tuple(name for name in sorted(_proofs(type(self)) | {"bound"}) if getattr(type(self), name) is _unknown)
+
+    @cached_property
+    def reward_range(self) -> tuple[float, float]:
+        """(lowest, highest) reward of one agent in one step."""
+        rho = _branch_rewards_given(type(self))(self)
+        if rho is None:
+            raise ValueError(f"{type(self).__name__} needs a reward_range, the (lowest, highest) reward in one step")
+        legal = rho[self.legal[self.active]]
+        return float(legal.min()), float(legal.max())
+
     def bound(self) -> Certificate | None:
-        """A certified upper bound on the scenario's criterion, for every policy; None when none is known."""
+        """A certified upper bound on the scenario's criterion, for every policy; None when none is known.
+
+        A subclass that changes what ``law_methods`` name does not inherit it, except as :func:`reads` says.
+        """
         return None
 
-    def heuristics(self) -> dict[str, Policy]:
-        """Named reference policies, simplest first."""
+    def heuristics(self) -> dict[str, Any]:
+        """Named reference policies (:class:`mfnet_envs.Policy`), simplest first."""
         return {}
 
     def at(self, t: int) -> LocalModel:
@@ -177,6 +256,11 @@ class LocalModel(ABC):
     def fluid(self) -> LocalModel:
         """The same model in the limit N = infinity; models that never look at N are their own limit."""
         return self
+
+    @property
+    def headline(self) -> Headline:
+        """The number the scenario is judged by, and its unit."""
+        return Headline()
 
     @property
     def num_groups(self) -> int:
@@ -199,11 +283,37 @@ class LocalModel(ABC):
         return first
 
 
-def checked_population(population: Any) -> int:
-    """The population as an int; the one place that says what a population is."""
-    if isinstance(population, bool) or not isinstance(population, int | np.integer) or population < 1:
-        raise ValueError(f"population must be a positive integer (the number of agents N), not {population!r}")
-    return int(population)
+def _unknown(self: LocalModel, *_: Any, **__: Any) -> None:
+    """None: what a parent says here is of another reward or kernel."""
+
+
+def _depth(cls: type, name: str) -> int:
+    """How far up the line of ancestors a name is defined: 0 in the class itself."""
+    return next(i for i, base in enumerate(cls.__mro__) if name in vars(base))
+
+
+def _proofs(cls: type[LocalModel]) -> set[str]:
+    """The methods that hold of one law: ``bound`` and whatever is marked with :func:`reads`."""
+    marked = {name for base in cls.__mro__ for name, value in vars(base).items() if hasattr(value, "reads")}
+    return marked | ({"bound"} if cls.bound is not LocalModel.bound else set())
+
+
+def _outdated(cls: type[LocalModel], name: str) -> bool:
+    """Whether a descendant of the one who gave ``name`` has changed the law in a way that ``name`` does not look up."""
+    changed = {said for said in cls.law_methods if _depth(cls, said) < _depth(cls, name)}
+    if cls.reward is LocalModel.reward:
+        changed.discard("reward")
+    return not changed <= getattr(getattr(cls, name), "reads", frozenset())
+
+
+def _branch_rewards_given(cls: type[LocalModel]) -> Callable[[LocalModel], Floats | None]:
+    """The nearest ``branch_rewards``, also where a ``reward`` has hidden it, so that super().reward() can follow it."""
+    nearest: Callable[[LocalModel], Floats | None] = next(
+        vars(base)["branch_rewards"]
+        for base in cls.__mro__
+        if vars(base).get("branch_rewards", _unknown) is not _unknown
+    )
+    return nearest
 
 
 def _table(name: str, values: ArrayLike, shape: tuple[int, ...], kind: type) -> Any:
@@ -216,6 +326,11 @@ def _table(name: str, values: ArrayLike, shape: tuple[int, ...], kind: type) -> 
 
 
 def _check(model: LocalModel) -> None:
+    kind = type(model)
+    if model.reward_is_derived and _branch_rewards_given(kind) is LocalModel.branch_rewards:
+        raise TypeError(
+            f"{kind.__name__} must say what agents earn: branch_rewards() or reward(mu_hood), one of the two"
+        )
     if not 0 < model.gamma < 1:
         raise ValueError(f"gamma must lie strictly between 0 and 1, not {model.gamma!r}")
     if not model.legal.any(1).all():

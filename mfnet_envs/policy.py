@@ -3,21 +3,50 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from functools import cached_property
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.network import Ints
-from mfnet_envs.simulator import Simulator, Transition
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.backends import NUMPY
+from mfnet_envs.choices import Choices
+from mfnet_envs.model import LocalModel
+
+
+class Follows(Protocol):
+    """What steps by a policy: a simulator."""
+
+    def follow(self, policy: Policy, counts: Ints, t: int, rng: Any) -> Any: ...
+
+
+def _is_given(cls: type, name: str) -> bool:
+    """Whether the class itself, not one above it, says how; an abstract method only says that."""
+    return name in vars(cls) and not getattr(vars(cls)[name], "__isabstractmethod__", False)
 
 
 class Policy(ABC):
-    """What every policy answers. A subclass implements :meth:`teams`; the rest follows.
+    """A policy of agents that draw for themselves. A subclass implements :meth:`teams`; the rest follows.
 
-    ``t`` is the step within the episode; only time-dependent policies (the LP's) read it.
+    ``t`` is the step within the episode; only time-dependent policies (the LP's) read it. Teams that draw together are
+    another type, :class:`TeamPolicy`.
+
+    Raises:
+        TypeError: when a subclass that is no TeamPolicy gives ``sample`` or ``team_law`` of its own. With
+            ``class Mine(Policy, independent=True)`` its ``team_law`` only writes out the multinomial (5).
     """
+
+    def __init_subclass__(cls, *, independent: bool = False, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        given = [name for name in ("sample", "team_law") if _is_given(cls, name)]
+        if independent and "team_law" in given:
+            given.remove("team_law")
+        if given and not issubclass(cls, TeamPolicy):
+            raise TypeError(
+                f"{cls.__name__} has a {given[0]} of its own, so its teams draw together: derive it from "
+                "mfnet_envs.policy.TeamPolicy instead of Policy"
+            )
 
     def __init__(self, model: LocalModel) -> None:
         self.model = model
@@ -35,25 +64,39 @@ class Policy(ABC):
         return pi
 
     def sample(self, counts: Ints, t: int, rng: np.random.Generator) -> Ints:
-        """Action counts ``(B, T, A)`` of the states that have a choice: by default the multinomial (5)."""
-        return self.simulator.act(counts, self.teams(counts, t), rng)
+        """Action counts ``(B, T, A)`` of the states that have a choice: the multinomial (5)."""
+        drawn: Ints = self._choices.act(NUMPY, rng, counts, self.teams(counts, t))
+        return drawn
+
+    @cached_property
+    def _choices(self) -> Choices:
+        return Choices(self.model)
 
     @property
     def acts_as_team(self) -> bool:
-        """Whether teams draw together, by a :meth:`sample` or a ``team_law`` of their own."""
-        return type(self).sample is not Policy.sample or hasattr(self, "team_law")
+        """Whether teams draw together: what the type says."""
+        return isinstance(self, TeamPolicy)
 
-    def play(self, simulator: Simulator, counts: Ints, t: int, rng: np.random.Generator) -> Transition:
-        """Act and step: the law of :meth:`sample` followed by ``simulator.transition``."""
-        if not self.acts_as_team:  # independent agents have a cheaper joint draw
-            return simulator.play(counts, self.teams(counts, t), rng)
-        return simulator.transition(counts, self.sample(counts, t, rng), rng)
+    def play(self, simulator: Follows, counts: Ints, t: int, rng: Any) -> Any:
+        """``simulator.follow(policy, counts, t, rng)``."""
+        return simulator.follow(self, counts, t, rng)
 
     @property
-    def simulator(self) -> Simulator:
-        if getattr(self, "_simulator", None) is None:
-            self._simulator = Simulator(self.model)
-        return self._simulator
+    def simulator(self) -> NoReturn:
+        raise AttributeError("a policy has no simulator of its own; take mfnet_envs.Simulator(policy.model)")
+
+
+class TeamPolicy(Policy):
+    """A policy whose teams draw h(s) together, by another law than the multinomial (5).
+
+    :meth:`teams` then gives the marginals E h(s)(a). ``team_law(place, n)``, which may be missing, gives the
+    probabilities of the compositions of n, in lexicographic order, for the team at that place of ``model.team_states``:
+    what the exact game asks for.
+    """
+
+    @abstractmethod
+    def sample(self, counts: Ints, t: int, rng: np.random.Generator) -> Ints:
+        """Action counts ``(B, T, A)`` of the states that have a choice, drawn by each team as a whole."""
 
 
 class Individually(Policy):

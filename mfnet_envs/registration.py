@@ -1,16 +1,18 @@
 """From an id to a model and its views; registers every scenario with Gymnasium and, where it can, with PettingZoo.
 
-A scenario is an id and a *builder*: a function of keyword arguments that returns a LocalModel. Options of the builder
-and of the view are given side by side and told apart by their names.
+A scenario is an id and a *builder*: a LocalModel's class, or a function of keyword arguments that returns one. Options
+of the builder and of the view are given side by side and told apart by their names.
+
+Wherever an id is taken, a *target* is taken too: ``"module:callable"`` or ``"path/file.py:callable"`` names a builder
+that nobody has registered, ``"module:Name-v0"`` an id that the module registers when it is imported.
 """
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import inspect
 import re
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,47 +22,63 @@ from pettingzoo import AECEnv, ParallelEnv
 from pettingzoo.utils.conversions import parallel_to_aec  # type: ignore[import-untyped]
 from pettingzoo.utils.wrappers import OrderEnforcingWrapper  # type: ignore[import-untyped]
 
+from mfnet_envs import targets
 from mfnet_envs.model import LocalModel
 from mfnet_envs.views.agents import AgentsEnv
 from mfnet_envs.views.batch import AgentsBatch, TeamsBatch
 from mfnet_envs.views.central import CentralEnv
 from mfnet_envs.views.teams import TeamsEnv
 from mfnet_envs.views.vector import CentralVectorEnv
+from mfnet_envs.words import did_you_mean
 
 Builder = Callable[..., LocalModel]
 PARALLEL_VIEWS: dict[str, Callable[..., TeamsEnv | AgentsEnv]] = {"teams": TeamsEnv, "agents": AgentsEnv}
 BATCHED_VIEWS: dict[str, Callable[..., TeamsBatch | AgentsBatch]] = {"teams": TeamsBatch, "agents": AgentsBatch}
 
 
+VERSIONED = re.compile(r"[\w.-]+-v\d+")
+
+
 @dataclass(frozen=True)
 class Scenario:
-    """A registered id.
+    """A registered id, or a target.
 
     Attributes:
-        id: as in Gymnasium, "Name-v0".
+        id: as in Gymnasium, "Name-v0"; a target as it was typed.
         builder: a callable, or "module:function" to be imported when first needed.
-        max_episode_steps: Gymnasium's time limit: the evaluation steps of the default model.
-        slug: the name in PettingZoo ids: "mfnet/<slug>-teams-v0".
+        max_episode_steps: Gymnasium's time limit: the evaluation steps of the default model; None for a target.
+        slug: the name in PettingZoo ids: "mfnet/<slug>-teams-v0"; fit for a path.
+        source: the module to import, or the file to keep, for another process to know the id too.
     """
 
     id: str
     builder: Builder | str
-    max_episode_steps: int
+    max_episode_steps: int | None
     slug: str
+    source: str = ""
 
     @property
     def version(self) -> int:
-        return int(self.id.rpartition("-v")[2])
+        """The number at the end of the id; a target has none and is version 0."""
+        return int(self.id.rpartition("-v")[2]) if VERSIONED.fullmatch(self.id) else 0
 
     def pettingzoo_id(self, view: str) -> str:
         return f"mfnet/{self.slug}-{view}-v{self.version}"
 
     def load(self) -> Builder:
-        if not isinstance(self.builder, str):
-            return self.builder
-        module, _, name = self.builder.partition(":")
-        builder: Builder = getattr(importlib.import_module(module), name)
+        builder: Builder = targets.load(self.builder) if isinstance(self.builder, str) else self.builder
         return builder
+
+    def build(self, **options: Any) -> LocalModel:
+        """The model.
+
+        Raises:
+            TypeError: the builder returns something else.
+        """
+        model = self.load()(**options)
+        if not isinstance(model, LocalModel):
+            raise TypeError(f"{self.id} returns a {type(model).__name__}; a scenario returns a LocalModel")
+        return model
 
 
 _SCENARIOS: dict[str, Scenario] = {}
@@ -79,12 +97,12 @@ def register(id: str, builder: Builder | str, *, max_episode_steps: int | None =
     Raises:
         ValueError: an id without a version.
     """
-    if not re.fullmatch(r"[\w.-]+-v\d+", id):
+    if not VERSIONED.fullmatch(id):
         raise ValueError(f"an id looks like 'Name-v0', with a version at its end; {id!r} does not")
     name = slug or id.rpartition("-v")[0].lower()
     if max_episode_steps is None:
-        max_episode_steps = Scenario(id, builder, 1, name).load()().evaluation[0]
-    scenario = Scenario(id, builder, max_episode_steps, name)
+        max_episode_steps = Scenario(id, builder, None, name).build().evaluation[0]
+    scenario = Scenario(id, builder, max_episode_steps, name, _caller())
     _SCENARIOS[id] = scenario
     gym.register(
         id,
@@ -94,6 +112,13 @@ def register(id: str, builder: Builder | str, *, max_episode_steps: int | None =
         kwargs={"scenario": id},
     )
     _register_with_pettingzoo(scenario)
+
+
+def _caller() -> str:
+    """The module that calls :func:`register`; of a script its file."""
+    around = sys._getframe(2).f_globals
+    name: str = around.get("__name__", "")
+    return str(around.get("__file__", "")) if name == "__main__" else name
 
 
 def _register_with_pettingzoo(scenario: Scenario) -> None:
@@ -117,22 +142,43 @@ def scenarios() -> dict[str, Scenario]:
 
 
 def scenario(id: str) -> Scenario:
-    """The scenario of an id.
+    """The scenario of an id or a target. A target is imported, an id's builder not yet.
 
     Raises:
         gymnasium.error.NameNotFound: unknown id; the message names the nearest one.
+        TargetError: a target that leads nowhere, or to nothing that builds a model.
     """
-    if id not in _SCENARIOS:
-        known = ", ".join(_SCENARIOS)
-        raise gym.error.NameNotFound(f"there is no environment {id!r}{did_you_mean(id, _SCENARIOS)} Known: {known}.")
-    return _SCENARIOS[id]
+    if id in _SCENARIOS:
+        return _SCENARIOS[id]
+    if targets.is_target(id):
+        return _of_target(id)
+    known = ", ".join(_SCENARIOS)
+    of_your_own = f"{id}:callable" if id.endswith(".py") else "module:callable or file.py:callable"
+    raise gym.error.NameNotFound(
+        f"there is no environment {id!r}{did_you_mean(id, _SCENARIOS)} Known: {known}. Your own: {of_your_own}."
+    )
+
+
+def _of_target(target: str) -> Scenario:
+    place, name = targets.split(target)
+    if VERSIONED.fullmatch(name):  # Gymnasium's "module:Name-v0"
+        targets.import_place(place)
+        if name not in _SCENARIOS:
+            raise gym.error.NameNotFound(f"{place} registers no environment {name!r}{did_you_mean(name, _SCENARIOS)}")
+        return _SCENARIOS[name]
+    builder = targets.load(target)
+    if not callable(builder) or (isinstance(builder, type) and not issubclass(builder, LocalModel)):
+        kind = "a class" if isinstance(builder, type) else f"of type {type(builder).__name__}"
+        raise targets.TargetError(f"{target} is {kind}, not a LocalModel's class or a function that returns a model")
+    stem = place.removesuffix(".py").replace("\\", "/").rpartition("/")[2]
+    return Scenario(target, builder, None, re.sub(r"[^\w-]+", "-", f"{stem}-{name}"), place)
 
 
 def make_model(id: str, **options: Any) -> LocalModel:
     """The model of a scenario, with the builder's ``options``."""
     entry = scenario(id)
-    model_options, _ = _split(entry, None, options)
-    return entry.load()(**model_options)
+    model_options, _ = split_options(entry, None, options)
+    return entry.build(**model_options)
 
 
 def parallel_env(id: str, view: str = "teams", **options: Any) -> TeamsEnv | AgentsEnv:
@@ -190,11 +236,11 @@ class RegisteredVectorEnv(CentralVectorEnv):
 
 def _model_and_rest(id: str, view: Callable[..., Any], options: dict[str, Any]) -> tuple[LocalModel, dict[str, Any]]:
     entry = scenario(id)
-    model_options, view_options = _split(entry, view, options)
-    return entry.load()(**model_options), view_options
+    model_options, view_options = split_options(entry, view, options)
+    return entry.build(**model_options), view_options
 
 
-def _split(
+def split_options(
     entry: Scenario, view: Callable[..., Any] | None, options: dict[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Options of the builder and of the view, told apart by the two signatures; the builder goes first."""
@@ -212,25 +258,3 @@ def _split(
             )
     of_view = {name: value for name, value in options.items() if name in offered and name not in builder}
     return {name: value for name, value in options.items() if name not in of_view}, of_view
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown word."""
-    near = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else "."
-
-
-for _id, _slug, _steps in (
-    ("MFNet-Grid-v0", "grid", 150),
-    ("MFNet-RideShareNYC-v0", "rideshare-nyc", 400),
-    ("MFNet-Routing-v0", "routing", 1200),
-    ("MFNet-Braess-v0", "braess", 1200),
-    ("MFNet-Pigou-v0", "pigou", 1200),
-    ("MFNet-Packet-v0", "packet", 1200),
-    ("MFNet-Courier-v0", "courier", 1500),
-    ("MFNet-Resource-v0", "resource", 200),
-    ("MFNet-SIS-v0", "sis", 250),
-    ("MFNet-TwoByTwo-v0", "twobytwo", 100),
-):
-    _module = _slug.replace("-", "_") + "_v0"
-    register(_id, f"mfnet_envs.scenarios.{_module}:build", max_episode_steps=_steps, slug=_slug)

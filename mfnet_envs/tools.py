@@ -1,177 +1,142 @@
-"""What ``mfnet env list | show | render | check | bench`` do; plain functions that return text or data."""
+"""What ``mfnet env list | show | check | bench`` do; plain functions that return text or data."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib
 import inspect
 import io
-import os
 import re
-import struct
-import sys
 import time
-import zlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from numpy.typing import NDArray
 from pettingzoo import AECEnv, ParallelEnv  # type: ignore[import-untyped]
 
-from mfnet_envs import checks, film, film_page, render, testing
+from mfnet_envs import targets
+from mfnet_envs.conformance import environments as testing
+from mfnet_envs.conformance import models as checks
 from mfnet_envs.model import LocalModel
-from mfnet_envs.policy import Policy, uniform
-from mfnet_envs.registration import did_you_mean, make_model, parallel_env, scenario, scenarios
+from mfnet_envs.registration import (
+    VERSIONED,
+    RegisteredEnv,
+    RegisteredVectorEnv,
+    make_model,
+    parallel_env,
+    scenario,
+    scenarios,
+    split_options,
+)
 from mfnet_envs.views import AgentsEnv, CentralEnv, TeamsEnv
 
-STEP_SECONDS = 0.42  # a step of a GIF
-GIF_LIMIT = 1_400_000  # bytes
 AGENTS_CHECKED = 200  # population of the agent view in `check`, at most
 
 
+def listing() -> dict[str, str]:
+    """Every id and the first sentence of its page."""
+    return {id: plain(page(id)).partition("\n")[0] for id in sorted(scenarios())}
+
+
 def list_environments() -> str:
-    """One line per id: the id and the first sentence of its page."""
+    """:func:`listing`, a line each."""
     width = max(map(len, scenarios()))
-    return "\n".join(f"{id:<{width}}  {page(id).partition(chr(10))[0]}" for id in sorted(scenarios()))
+    return "\n".join(f"{id:<{width}}  {sentence}" for id, sentence in listing().items())
 
 
 def show(id: str, *, bound: bool = True, **options: Any) -> str:
-    """The page of an environment: its docstring, its spaces in every view, its bound and its heuristics.
+    """The page of an environment: its docstring, its options, its spaces in every view, its bound and its heuristics.
 
     Args:
+        id: or a target, see :mod:`mfnet_envs.registration`.
         bound: solve for the certificate too; needs scipy and up to some seconds.
         options: of the scenario's builder.
     """
-    model = make_model(id, **options)
-    entry = scenario(id)
-    lines = [id, "=" * len(id), "", page(id), "", "Now", "---"]
-    lines += [f"population {model.population}, {model.network}, {len(model.team_states)} teams, gamma {model.gamma:g}"]
-    lines += [f"evaluation: {model.evaluation[0]} steps, the first {model.evaluation[1]} of them warm-up"]
+    said = describe(id, bound=bound, **options)
+    lines = [id, "=" * len(id), "", said["page"], "", "Options", "-------"]
+    lines += [f"{name} = {default!r}" for name, default in said["options"].items()]
+    lines += ["", "Now", "---"]
+    lines += [f"population {said['population']}, {said['network']}, {said['teams']} teams, gamma {said['gamma']:g}"]
+    steps, warmup = said["evaluation"]
+    lines += [f"evaluation: {steps} steps, the first {warmup} of them warm-up; headline: {said['headline']}"]
+    for name, view in said["views"].items():
+        lines += [f"{name:<8} {view['made_by']}: observation {view['observation']}, action {view['action']}"]
+    if bound:
+        lines += [
+            f"bound: {said['bound'] or 'none is known'}",
+            f"heuristics: {', '.join(said['heuristics']) or 'none'}",
+        ]
+    return "\n".join(lines)
+
+
+def describe(id: str, *, bound: bool = True, **options: Any) -> dict[str, Any]:
+    """What :func:`show` prints, as plain values for JSON."""
+    entry, model = scenario(id), make_model(id, **options)
     central, teams = CentralEnv(model), TeamsEnv(model)
-    agents = AgentsEnv(make_model(id, **{**options, "population": min(model.population, AGENTS_CHECKED)}))
-    lines += [
-        f"central  gymnasium.make({id!r}): observation {central.observation_space}, action {central.action_space}",
-        f"teams    {entry.pettingzoo_id('teams')}: observation {first(teams.observation_spaces)}, "
-        f"action {first(teams.action_spaces)}",
-        f"agents   {entry.pettingzoo_id('agents')}: observation {first(agents.observation_spaces)}, "
-        f"action {first(agents.action_spaces)}",
-    ]
+    agents = AgentsEnv(make_model(id, **_few(id, model, options)))
+    shapes = {
+        "central": (central.observation_space, central.action_space),
+        "teams": (first(teams.observation_spaces), first(teams.action_spaces)),
+        "agents": (first(agents.observation_spaces), first(agents.action_spaces)),
+    }
+    doors = {view: f"mfnet_envs.parallel_env({id!r}, {view!r})" for view in shapes}
+    doors["central"] = f"mfnet_envs.registration.RegisteredEnv({id!r})"
+    if entry.id in scenarios():
+        doors = {view: entry.pettingzoo_id(view) for view in shapes} | {"central": f"gymnasium.make({id!r})"}
+    found = {
+        "id": id,
+        "page": plain(page(id)),
+        "options": {p.name: _default(p) for p in inspect.signature(entry.load()).parameters.values()},
+        "population": model.population,
+        "network": str(model.network),
+        "teams": len(model.team_states),
+        "gamma": model.gamma,
+        "evaluation": list(model.evaluation),
+        "headline": model.headline.unit,
+        "views": {
+            view: {"made_by": doors[view], "observation": str(seen), "action": str(done)}
+            for view, (seen, done) in shapes.items()
+        },
+    }
     if bound:
         certificate = model.bound()
-        lines += [f"bound: {'none is known' if certificate is None else certificate}"]
-        lines += [f"heuristics: {', '.join(model.heuristics()) or 'none'}"]
-    return "\n".join(lines)
+        found["bound"] = None if certificate is None else str(certificate)
+        found["heuristics"] = list(model.heuristics())
+    return found
+
+
+def _default(parameter: inspect.Parameter) -> Any:
+    """A default that JSON can hold."""
+    if parameter.default is parameter.empty:
+        return "any" if parameter.kind is parameter.VAR_KEYWORD else "(to be given)"
+    value = parameter.default
+    return (
+        value
+        if isinstance(value, str | int | float | None)
+        else list(value)
+        if isinstance(value, tuple)
+        else str(value)
+    )
 
 
 def page(id: str) -> str:
     """The docstring of the scenario's module, or of its builder."""
-    builder = scenario(id).load()
+    entry = scenario(id)
+    builder = entry.load()
     module = inspect.getmodule(builder)
-    page = (module.__doc__ if isinstance(scenario(id).builder, str) and module else None) or builder.__doc__
-    return re.sub(f"^`*{re.escape(id)}`*:? *", "", inspect.cleandoc(page or "no description"))
+    text = (module.__doc__ if isinstance(entry.builder, str) and module else None) or builder.__doc__
+    return re.sub(f"^`*{re.escape(id)}`*:? *", "", inspect.cleandoc(text or "no description"))
+
+
+def plain(text: str) -> str:
+    """A docstring without the marks of reStructuredText: roles, literals, emphasis."""
+    text = re.sub(r":\w+:`~?([^`]+)`", r"\1", text).replace("``", "")
+    return re.sub(r"(?<![\w*])\*{1,2}(\w[^*\n]*)\*{1,2}(?!\w)", r"\1", text)
 
 
 def first(spaces: Mapping[str, gym.Space[Any]]) -> gym.Space[Any]:
     return next(iter(spaces.values()))
-
-
-# -- pictures -------------------------------------------------------------------------------------------------------
-
-
-def render_to(
-    id: str,
-    path: str | Path,
-    *,
-    policy: str | Policy = "random",
-    steps: int | None = None,
-    seed: int = 0,
-    **options: Any,
-) -> Path:
-    """Play a policy and write what is seen.
-
-    ``.png``: the last moment; ``.gif``: agents flowing along edges, step by step; ``.html``: the same as a page with a
-    scrubber that needs no connection; ``.txt``: every step as text.
-
-    Args:
-        policy: a name of ``model.heuristics()``, "random", or a policy.
-        steps: default: 30 (24 for a GIF), or the scenario's evaluation steps if these are fewer.
-        options: of the scenario's builder.
-
-    Raises:
-        ValueError: unknown policy or kind of file. ModuleNotFoundError: a GIF without Pillow.
-    """
-    path = Path(path)
-    if path.suffix not in (".png", ".gif", ".html", ".txt"):
-        raise ValueError(f"the file must end in .png, .gif, .html or .txt, not {path.suffix or 'nothing'!r}")
-    model = make_model(id, **options)
-    if steps is None:
-        steps = min(24 if path.suffix == ".gif" else 30, model.evaluation[0])
-    title = f"{id} · {policy}" if isinstance(policy, str) else id
-    shot = film.shoot(model, _policy(model, policy), steps, seed, title)
-    if path.suffix == ".txt":
-        scenes = (render.ansi(model, shot.scene(t), id) for t in range(steps + 1))
-        path.write_text("\n\n".join(scenes) + "\n", encoding="utf-8")
-    elif path.suffix == ".png":
-        path.write_bytes(png(film.still(model, shot)))
-    elif path.suffix == ".html":
-        path.write_text(film_page.page(model, shot), encoding="utf-8")
-    else:
-        path.write_bytes(gif(model, shot))
-    return path
-
-
-def _policy(model: LocalModel, policy: str | Policy) -> Policy:
-    if isinstance(policy, Policy):
-        return policy
-    if policy == "random":
-        return uniform(model)
-    known = model.heuristics()
-    if policy not in known:
-        names = ", ".join({"random", *known})
-        raise ValueError(f"there is no policy {policy!r}{did_you_mean(policy, known)} Known: {names}.")
-    return known[policy]
-
-
-def png(image: NDArray[np.uint8]) -> bytes:
-    """An image ``(H, W, 3)`` as a PNG file."""
-    height, width, _ = image.shape
-    rows = np.concatenate([np.zeros((height, 1), np.uint8), image.reshape(height, -1)], 1)  # 0: unfiltered rows
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, RGB
-    body = zlib.compress(rows.tobytes(), 9)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
-
-
-def gif(model: LocalModel, shot: film.Film, limit: int = GIF_LIMIT) -> bytes:
-    """The film as a GIF, with as many pictures between steps as fit into ``limit`` bytes.
-
-    Raises:
-        ModuleNotFoundError: without Pillow.
-    """
-    try:
-        from PIL import Image
-    except ModuleNotFoundError as missing:
-        hint = "a GIF needs Pillow: pip install 'mfnet[render]', or write a .png or .html"
-        raise ModuleNotFoundError(hint, name="PIL") from missing
-    palette = Image.new("P", (1, 1))
-    palette.putpalette(np.rint(film.palette()).astype(np.uint8).tobytes())
-    for between in (film.BETWEEN, 4, 2, 1):
-        images = (Image.fromarray(frame) for frame in film.frames(model, shot, between))
-        # one palette for all, so that only what moves is stored anew
-        first, *rest = (image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images)
-        duration = [STEP_SECONDS * 1000 / between] * len(rest) + [1500]
-        data = io.BytesIO()
-        first.save(data, "GIF", save_all=True, append_images=rest, duration=duration, loop=0)
-        if data.tell() <= limit:
-            break
-    return data.getvalue()
 
 
 # -- checks ---------------------------------------------------------------------------------------------------------
@@ -180,8 +145,8 @@ def gif(model: LocalModel, shot: film.Film, limit: int = GIF_LIMIT) -> bytes:
 def check(target: str, **options: Any) -> str:
     """Put an id, or ``"module:callable"`` that returns a model or an environment, through every check there is.
 
-    A model is checked itself (:func:`mfnet_envs.checks.check_model`) and in all its views; a PettingZoo environment by
-    :mod:`mfnet_envs.testing`, which makes it anew several times.
+    A model is checked itself and in all its views, see :mod:`mfnet_envs.conformance`; a PettingZoo environment is made
+    anew several times.
 
     Raises:
         ValueError, AssertionError: the first violation, in a sentence; for a PettingZoo environment all of them.
@@ -201,39 +166,35 @@ def check(target: str, **options: Any) -> str:
 
 
 def build(target: str, **options: Any) -> Any:
-    """What an id makes, or a ``"module:callable"`` that is called with ``options``.
+    """What an id makes, or a target that is called with ``options``: a model, or anyone's environment.
 
     Raises:
-        ValueError: the callable cannot be imported.
+        TargetError: the target leads nowhere.
     """
-    return make_model(target, **options) if ":" not in target else _called(target)(**options)
+    if target in scenarios() or not targets.is_target(target):
+        return make_model(target, **options)
+    made = None if VERSIONED.fullmatch(targets.split(target)[1]) else targets.load(target)
+    if isinstance(made, type) and not issubclass(made, LocalModel):
+        return made(**options)
+    entry = scenario(target)
+    return entry.load()(**split_options(entry, None, options)[0])
 
 
-def _called(target: str) -> Callable[..., Any]:
-    module, _, name = target.partition(":")
-    if os.getcwd() not in sys.path:  # a command installed by pip does not look here by itself
-        sys.path.append(os.getcwd())
-    try:
-        found: Callable[..., Any] = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"{target!r} cannot be imported: {error}") from error
-    return found
+def _few(id: str, model: LocalModel, options: dict[str, Any]) -> dict[str, Any]:
+    """``options`` with fewer agents, for a view that holds each of them; unchanged where a builder takes no number."""
+    known = inspect.signature(scenario(id).load()).parameters
+    return {**options, "population": min(model.population, AGENTS_CHECKED)} if "population" in known else options
 
 
 def _views(target: str, model: LocalModel, options: dict[str, Any]) -> dict[str, Callable[[], Any]]:
     """The views of a model; of a registered id, as its users make them."""
-    if ":" in target:
-        views: dict[str, Callable[[], Any]] = {
-            "central": lambda: CentralEnv(model),
-            "teams": lambda: TeamsEnv(model),
-            "agents": lambda: AgentsEnv(model),
-        }
-        return views
-    few = {**options, "population": min(model.population, AGENTS_CHECKED)}
+    central: Callable[[], Any] = partial(RegisteredEnv, target, has_time_limit=False, **options)
+    if target in scenarios():
+        central = partial(gym.make, target, render_mode="rgb_array", **options)
     return {
-        "central": lambda: gym.make(target, render_mode="rgb_array", **options),
-        "teams": lambda: parallel_env(target, "teams", **options),
-        "agents": lambda: parallel_env(target, "agents", **few),
+        "central": central,
+        "teams": partial(parallel_env, target, "teams", **options),
+        "agents": partial(parallel_env, target, "agents", **_few(target, model, options)),
     }
 
 
@@ -251,8 +212,8 @@ def bench(id: str, *, seconds: float = 0.5, worlds: int = 64, **options: Any) ->
 
     Actions are drawn beforehand. Speeds of two machines, or of a busy one, do not compare.
     """
-    central = gym.make(id, max_episode_steps=-1, disable_env_checker=True, **options).unwrapped
-    vector = gym.make_vec(id, num_envs=worlds, max_episode_steps=10**9, **options)
+    central = RegisteredEnv(id, **options)
+    vector = RegisteredVectorEnv(id, num_envs=worlds, max_episode_steps=10**9, **options)
     speeds = {}
     for name, env, scale in (("central", central, 1), (f"vector, {worlds} worlds", vector, worlds)):
         env.reset(seed=0)

@@ -21,7 +21,8 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import mfnet_envs
-from mfnet_envs import film, tools
+from mfnet_envs import tables, tools
+from mfnet_envs.drawing import files, film
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy, uniform
@@ -83,25 +84,18 @@ def stem(id: str) -> str:
 
 
 def measure(id: str, worlds: int, patience: float) -> Measured:
-    """Every policy and the bound, on the criterion of the bound (the discounted return where there is none)."""
+    """Every policy and the bound, in the headline's unit."""
     model = mfnet_envs.make_model(id)
-    certificate = model.bound()
-    average = certificate is not None and certificate.criterion == "average"
-    key = "reward_per_step" if average else "discounted_return"
-    scale = float(getattr(model, "full_scale", 1.0)) if average else 1.0
-    policies: dict[str, Policy] = {"random": uniform(model), **model.heuristics()}
-    used = affordable(model, policies, worlds, patience)
-    rows = []
-    for name, policy in policies.items():
-        report = evaluate(model, policy, worlds=used)
-        rows.append({"policy": name, "value": scale * report[f"{key}_mean"], "ci95": scale * report[f"{key}_ci95"]})
+    policies = model.heuristics()
+    found = mfnet_envs.measure(model, policies, worlds=affordable(model, policies, worlds, patience))
+    rows = [{"policy": name, "value": result.value, "ci95": result.ci95} for name, result in found.results.items()]
     return {
-        "unit": certificate.unit if certificate else "discounted return per agent",
-        "worlds": used,
+        "unit": found.yardstick.unit,
+        "worlds": found.worlds,
         "rows": rows,
-        "bound": None if certificate is None else certificate.value,
-        "certificate": None if certificate is None else str(certificate),
-        "filmed": best(rows),
+        "bound": found.yardstick.bound,
+        "certificate": None if found.certificate is None else str(found.certificate),
+        "filmed": found.ranked()[-1],
     }
 
 
@@ -118,17 +112,13 @@ def affordable(model: LocalModel, policies: dict[str, Policy], worlds: int, pati
     return worlds
 
 
-def best(rows: list[dict[str, Any]]) -> str:
-    return str(max(rows, key=lambda row: row["value"])["policy"])
-
-
 def shoot(id: str, measured: Measured) -> None:
     """The film of the best policy measured."""
     model = mfnet_envs.make_model(id)
     policy = {"random": uniform(model), **model.heuristics()}[measured["filmed"]]
     shot = film.shoot(model, policy, min(STEPS, model.evaluation[0]), 0, f"{id} · {measured['filmed']}")
     PICTURES.mkdir(parents=True, exist_ok=True)
-    (PICTURES / f"{stem(id)}.gif").write_bytes(tools.gif(model, shot))
+    (PICTURES / f"{stem(id)}.gif").write_bytes(files.gif(model, shot))
 
 
 # -- words ------------------------------------------------------------------------------------------------------------
@@ -180,13 +170,15 @@ def words(id: str) -> str:
 
 def table(measured: Measured) -> list[str]:
     """The policies, and how far each is on the way from random to the bound."""
-    lines = [f"| policy | {measured['unit']} | of the way from random to the bound |", "|---|---|---|"]
+    head = ("policy", measured["unit"], "of the way from random to the bound")
     random, bound = measured["rows"][0]["value"], measured["bound"]
     size = max(abs(row["value"]) for row in measured["rows"])
+    rows = []
     for row in measured["rows"]:
         way = f"{(row['value'] - random) / (bound - random):.0%}" if has_way(random, bound) else ""
-        lines.append(f"| {row['policy']} | {number(row['value'], size)} ± {number(row['ci95'], size)} | {way} |")
-    return lines if bound is None else [*lines, f"| **bound** | **{number(bound, size)}** | 100% |"]
+        rows.append((row["policy"], f"{number(row['value'], size)} ± {number(row['ci95'], size)}", way))
+    last = [] if bound is None else [("**bound**", f"**{number(bound, size)}**", "100%")]
+    return tables.as_markdown([head, *rows, *last]).splitlines()
 
 
 def has_way(random: float, bound: float | None) -> bool:

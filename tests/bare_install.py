@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 EXTRAS = {
@@ -29,7 +30,7 @@ def main() -> None:
         assert lazy not in sys.modules, f"import mfnet_envs loads {lazy}"
     for absent in ("torch", "pytest", "matplotlib", "PIL"):
         assert importlib.util.find_spec(absent) is None, f"{absent} came along with the base dependencies"
-    for package in ("mfnet_envs", "mfnet_agents"):
+    for package in ("mfnet_envs", "mfnet_agents", "mfnet_theory"):
         assert (home.parent / package / "py.typed").exists(), f"{package} is installed without its py.typed"
 
     mfnet = Path(sys.executable).with_name("mfnet")
@@ -39,6 +40,11 @@ def main() -> None:
     for env_id in ids:
         for verb in ("show", "check"):
             subprocess.run([mfnet, "env", verb, env_id], check=True, stdout=subprocess.DEVNULL)
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "town.py").write_text("from mfnet_envs.scenarios.grid_v0 import build as town\n")
+        target = ["town.py:town", "--env", "population=6", "rows=2", "cols=2"]
+        for verb in ("show", "check"):
+            subprocess.run([mfnet, "env", verb, *target], check=True, stdout=subprocess.DEVNULL, cwd=folder)
     for library, extra in EXTRAS.items():
         try:
             importlib.import_module(library)

@@ -13,11 +13,13 @@ from scipy.integrate import quad
 from scipy.optimize import LinearConstraint, brentq, minimize
 
 from mfnet_envs import io
+from mfnet_envs.engines import assignment, throughput
+from mfnet_envs.engines.assignment import assign
+from mfnet_envs.engines.link_laws import BPR, MM1, PointQueue
+from mfnet_envs.engines.roads import Roads, Trips
+from mfnet_envs.engines.throughput import largest_scale
 from mfnet_envs.io.network_data import NetworkData
-from mfnet_envs.scenarios import _assignment as assignment
 from mfnet_envs.scenarios import braess_v0, pigou_v0
-from mfnet_envs.scenarios._assignment import Roads, Trips, assign, largest_scale
-from mfnet_envs.scenarios._link_laws import BPR, MM1, PointQueue
 from mfnet_envs.scenarios.routing_v0 import generated_city
 
 
@@ -332,7 +334,7 @@ def test_braess_with_498_vehicles() -> None:
     model = braess_v0.build()
     law: Any = model.law
     best = largest_scale(model.roads, model.trips, law.marginal(), 498.0, 0.0)
-    theta, found = assignment.equilibrium_scale(model.roads, model.trips, law, 498.0, 0.0, best.upper)
+    theta, found = throughput.equilibrium_scale(model.roads, model.trips, law, 498.0, 0.0, best.upper)
     assert 6 * best.theta == pytest.approx(6.0, rel=1e-7)
     assert 6 * theta == pytest.approx(5.486, abs=5e-4)
     assert total_time(law, found.flow) == pytest.approx(498.0, rel=1e-7)
@@ -347,7 +349,7 @@ def test_largest_scale_with_capacities() -> None:
     time, capacity = np.array([1.0, 3.0]), np.ones(2)
 
     def scale(vehicles: float, waiting: float) -> float:
-        found = assignment.largest_scale_with_capacities(roads, trips, time, capacity, vehicles, waiting)
+        found = throughput.largest_scale_with_capacities(roads, trips, time, capacity, vehicles, waiting)
         assert found.gap < 1e-9
         return found.theta
 

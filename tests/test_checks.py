@@ -9,7 +9,7 @@ import pettingzoo
 import pytest
 import toys
 
-from mfnet_envs.checks import check_env, check_model
+from mfnet_envs.conformance.models import check_env, check_model
 from mfnet_envs.model import Branch, Quota
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.scenarios import grid_v0

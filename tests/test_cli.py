@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,9 +19,11 @@ import pytest
 
 import mfnet_envs
 from mfnet_agents import Algorithm, DecNeuralACConfig, checkpoint, cli, runs
+from mfnet_agents.cli import arguments
+from mfnet_agents.cli import train as train_verb
 from mfnet_agents.progress import Bar, finite
-from mfnet_agents.yardstick import Yardstick
 from mfnet_envs.registration import scenarios
+from mfnet_envs.yardstick import Yardstick
 
 # Four cells, twelve drivers, short episodes: seconds for a run, and the bound's programme is tiny.
 SMALL = ["MFNet-Grid-v0", "--population", "12", "--env", "rows=2", "cols=2", "horizon=20", "--worlds", "8"]
@@ -67,6 +70,8 @@ WRONG = {
     "unknown id": (["env", "show", "MFNet-Gird-v0"], "did you mean 'MFNet-Grid-v0'"),
     "unknown id in train": (["train", "MFNet-RideShareNYC-v1"], "did you mean 'MFNet-RideShareNYC-v0'"),
     "unknown option": (["train", "MFNet-Grid-v0", "--set", "credit_hop=3"], "did you mean 'credit_hops'"),
+    "unknown algorithm": (["train", "MFNet-Grid-v0", "--algorithm", "DecNeurlAC"], "did you mean 'DecNeuralAC'"),
+    "lost algorithm": (["train", "MFNet-Grid-v0", "--algorithm", "mine.py:Config"], "there is no file mine.py"),
     "unknown env option": (["train", "MFNet-Grid-v0", "--env", "popultion=3"], "did you mean 'population'"),
     "option out of range": (["train", "MFNet-Grid-v0", "--set", "hops=-1"], "hops must be a non-negative integer"),
     "option of another kind": (["train", "MFNet-Grid-v0", "--set", "lambda_=much"], "lambda_ must be between 0 and 1"),
@@ -109,6 +114,30 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(word in out for word in ("train", "evaluate", "env", "demo", "report", "mfnet train MFNet-Grid-v0"))
     code, out, _ = ask(["train", "--help"], capsys)
     assert code == 0 and "--resume" in out
+
+
+def test_a_verb_is_a_file_and_a_line() -> None:
+    """Every module of the command line is a verb, and nothing is left out of the list."""
+    files = {path.stem for path in Path(str(cli.__file__)).parent.glob("*.py")} - {"__init__", "__main__", "arguments"}
+    assert files == {verb.replace(" ", "_") for verb in cli.VERBS}
+
+
+def test_hints_can_be_typed_as_they_stand() -> None:
+    stopped = {
+        "interrupted": True,
+        "num_env_steps_sampled_lifetime": 5,
+        "last_checkpoint": "x",
+        "env": "my town.py:T",
+    }
+    hint = train_verb.summary(stopped, Path("a run/b"), {}).rpartition("go on with: ")[2]
+    assert shlex.split(hint) == ["mfnet", "train", "my town.py:T", "--out", "a run/b", "--resume"]
+
+
+def test_lists_and_pages_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = ask(["env", "list", "--json"], capsys)
+    assert code == 0 and json.loads(out)["MFNet-Grid-v0"].startswith("drivers reposition")
+    code, out, _ = ask(["env", "show", "MFNet-Grid-v0", "--json", "--env", "rows=2", "cols=2", "horizon=5"], capsys)
+    assert code == 0 and json.loads(out)["teams"] == 4
 
 
 def test_an_unwritable_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -408,4 +437,4 @@ def test_presets_yield_to_what_is_typed() -> None:
     [("3", 3), ("0.5", 0.5), ("true", True), ("True", True), ("None", None), ("[1, 2]", [1, 2]), ("auto", "auto")],
 )
 def test_values_are_read_as_what_they_look_like(typed: str, value: object) -> None:
-    assert cli._pair(f"option={typed}") == ("option", value)
+    assert arguments.pair(f"option={typed}") == ("option", value)

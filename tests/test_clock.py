@@ -12,17 +12,17 @@ import pytest
 from gymnasium.vector import AutoresetMode
 from scipy.stats import binomtest
 
-from mfnet_agents.config import DecNeuralACConfig
-from mfnet_agents.sampling import Sampler, visitation_pairs
-from mfnet_envs.checks import check_model
+from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
+from mfnet_agents.dec_neural_ac.sampling import Sampler, visitation_pairs
+from mfnet_envs.conformance.models import check_model
 from mfnet_envs.data import manhattan
 from mfnet_envs.evaluate import evaluate, returns
 from mfnet_envs.exact import ExactGame
+from mfnet_envs.heuristics import ByTheClock
 from mfnet_envs.model import Branch, LocalModel
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import one_hot, uniform
-from mfnet_envs.scenarios import _day_lp as day_lp
-from mfnet_envs.scenarios._by_the_clock import ByTheClock
+from mfnet_envs.programmes import day_lp
 from mfnet_envs.scenarios.rideshare_nyc_v0 import RideShareNYC, build
 from mfnet_envs.simulator import Simulator
 from mfnet_envs.views import AgentsEnv, CentralEnv, CentralVectorEnv, TeamsEnv
@@ -106,9 +106,10 @@ def test_policies_take_turns() -> None:
 
 
 def test_the_sampler_keeps_its_clock_between_rollouts() -> None:
-    sampler = Sampler(Simulator(TOWER), "stationary", 0.95, 2, np.random.default_rng(0))
+    kept = ("actions", "next_actions")
+    sampler = Sampler(Simulator(TOWER), "stationary", 0.95, 2, np.random.default_rng(0), kept)
     keen = one_hot(TOWER, np.ones(2, int))
-    first, _ = sampler.rollout(keen, 5, successors_act=True)
+    first, _ = sampler.rollout(keen, 5)
     again = Sampler(Simulator(TOWER), "stationary", 0.95, 2, np.random.default_rng(1))
     again.set_state(sampler.get_state())
     second, _ = again.rollout(keen, 4)
@@ -270,12 +271,12 @@ def test_the_learner_says_that_it_does_not_see_the_time() -> None:
     config = DecNeuralACConfig().environment("MFNet-RideShareNYC-v0", env_config=options)
     with pytest.raises(ValueError, match="set score='all' and potential='none'"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        config.training(score="unserved").build_algo()
+        config.copy().training(score="unserved").build_algo()
     config = config.env_runners(num_envs_per_env_runner=2, rollout_fragment_length=14)
     with pytest.warns(UserWarning, match="do not see the time"):
         algo = config.build_algo()
     result = algo.train()
-    assert np.isfinite(result["env_runners"]["reward_per_step_mean"])
+    assert np.isfinite(result["env_runners"]["sampled_reward_mean"])
 
 
 # -- Manhattan through the day --------------------------------------------------------------------------------------
@@ -356,12 +357,19 @@ def test_the_limit_of_a_day_is_a_day() -> None:
 # -- the programme of the day ---------------------------------------------------------------------------------------
 
 
+def fares(network: StateNetwork, cost: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    """A pick-up earns 1 in every zone, every move costs the same: ``(V,)`` and ``(V, D)``."""
+    return np.ones(network.num_nodes), np.where(
+        np.arange(network.neighbors.shape[1]) > 0, cost, 0.0
+    ) + 0 * network.neighbors
+
+
 @pytest.mark.parametrize("hours", [1, 3])
 @pytest.mark.parametrize("occupied", ["destination", "markov"])
 def test_a_day_of_equal_hours_is_the_stationary_programme(occupied: Any, hours: int) -> None:
     model = build(occupied=occupied, population=40, hour=8)
-    hour = day_lp.hour_of(model.network, model.trips, model.rate, model._phi)
-    found = day_lp.solve(day_lp.Day(40, model.network.neighbors, 1.0, 0.1, 12), [hour] * hours)
+    hour = day_lp.hour_of(model.network, model.trips, model.rate, model._phi, *fares(model.network))
+    found = day_lp.solve(day_lp.Day(40, model.network.neighbors, 12), [hour] * hours)
     assert found.value * model.weight == pytest.approx(model.bound().value, rel=1e-7)
     assert found.gap < 1e-7
 
@@ -376,8 +384,9 @@ def test_commuting_by_hand(cost: float, per_hour: float) -> None:
     network = StateNetwork.line(2)
     first = np.hstack([np.eye(2), np.zeros((2, 2))])  # idle again in the same place; nobody is ever loaded
     later = np.hstack([np.eye(2), np.zeros((2, 2))])
-    ends = [day_lp.Hour(np.array(rate), None, first, later) for rate in ([50.0, 0.0], [0.0, 50.0])]
-    found = day_lp.solve(day_lp.Day(20, network.neighbors, 1.0, cost, 6), ends)
+    paid = fares(network, cost)
+    ends = [day_lp.Hour(np.array(rate), None, first, later, *paid) for rate in ([50.0, 0.0], [0.0, 50.0])]
+    found = day_lp.solve(day_lp.Day(20, network.neighbors, 6), ends)
     assert found.value == pytest.approx(20 * per_hour / 6)
     if cost < 1:
         np.testing.assert_allclose(found.sent[:, :, 1].sum(0), [20, 20])
@@ -403,9 +412,9 @@ def test_a_walked_day_keeps_to_the_programme() -> None:
     for h in range(24, 49):
         n, m, u, k = (np.array(part) for part in zip(*walked[12 * h : 12 * h + 12], strict=True))
         means.append(np.concatenate([n.sum(0), m.sum(0), u.sum(0), n[0], k.sum(0), k[0]]))
-    plan = day_lp.Day(80, model.network.neighbors, 1.0, 0.1, 12)
+    plan = day_lp.Day(80, model.network.neighbors, 12)
     for city, (here, following) in zip(model.hours, pairwise(means), strict=True):
-        rows = day_lp._rows(plan, day_lp.hour_of(city.network, city.trips, city.rate, None))
+        rows = day_lp._rows(plan, day_lp.hour_of(city.network, city.trips, city.rate, None, *fares(city.network)))
         balance = rows.balance @ here + rows.balance_ahead @ following
         np.testing.assert_allclose(balance, [0.0] * 183 + [12 * 80, 80], rtol=0, atol=1e-9)
         assert (rows.limits @ here + rows.limits_ahead @ following <= rows.height + 1e-9).all()

@@ -1,15 +1,16 @@
 """The builder: options, their words when they are wrong, what "auto" stands for, and RLlib's verbs and keys."""
 
-import dataclasses
 import json
 from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
 import toys
 
-from mfnet_agents.config import EVENTS, MODES, AlgorithmConfig, DecNeuralACConfig
-from mfnet_agents.dec_neural_ac import DecNeuralAC
+from mfnet_agents.config import EVENTS, AlgorithmConfig
+from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
+from mfnet_agents.dec_neural_ac.config import MODES, DecNeuralACConfig
 
 SMALL = {"graph": [[0, 1], [1, 2]], "demand": [0.02, 0.02, 1.0], "population": 4}
 
@@ -120,6 +121,7 @@ def test_bad_training_value(options: dict[str, Any], words: str) -> None:
         (config().evaluation(evaluation_duration=0), "evaluation_duration must be a positive integer"),
         (config().evaluation(evaluation_interval=0), "evaluation_interval must be a positive integer or None"),
         (config().evaluation(evaluation_seed=-5), "evaluation_seed must be a non-negative integer"),
+        (config().evaluation(evaluation_bound="no"), "evaluation_bound must be True or False, not 'no'"),
         (
             config().environment(env_config={"graph": toys.StateNetwork.line(3).graph}),
             "env_config must be a dict of JSON values (a graph as a list of edges), to be kept in checkpoints",
@@ -200,17 +202,67 @@ def test_nothing_stays_open(mode: str) -> None:
     assert chosen.resolved(model) == chosen
 
 
-# -- a value, not an object that changes
+# -- changed in place, as RLlib's
 
 
-def test_calls_make_new_configs() -> None:
-    base = config()
-    changed = base.training(hops=2).debugging(seed=7).evaluation(evaluation_interval=3).environment(env_config={})
-    assert (base.hops, base.seed, base.evaluation_interval, base.env_config) == (1, 0, None, SMALL)
-    assert (changed.hops, changed.seed, changed.evaluation_interval, changed.env_config) == (2, 7, 3, {})
-    assert changed.env == base.env
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        base.hops = 3  # type: ignore[misc]
+def test_calls_change_the_config_and_return_it() -> None:
+    chosen = config()
+    calls = {
+        "training": {"hops": 2},
+        "debugging": {"seed": 7},
+        "evaluation": {"evaluation_interval": 3},
+        "env_runners": {"rollout_fragment_length": 5},
+        "environment": {"env_config": {}},
+        "callbacks": {"on_train_result": print},
+    }
+    for group, options in calls.items():  # each on a line of its own, the result thrown away
+        assert getattr(chosen, group)(**options) is chosen
+    assert (chosen.hops, chosen.seed, chosen.evaluation_interval, chosen.env_config) == (2, 7, 3, {})
+    assert chosen.rollout_fragment_length == 5 and chosen.hooks == {"on_train_result": print}
+    assert chosen.env == "MFNet-Grid-v0"
+    chosen.hops = 3
+    assert chosen.hops == 3
+
+
+def test_a_wrong_name_changes_nothing() -> None:
+    chosen = config()
+    with pytest.raises(TypeError, match="no option 'hop'"):
+        chosen.training(credit_hops=3, hop=2)
+    with pytest.raises(AttributeError, match="DecNeuralACConfig has no option 'hop'; did you mean 'hops'"):
+        chosen.hop = 2  # type: ignore[attr-defined]
+    assert chosen == config()
+
+
+def test_a_copy_is_one_of_its_own() -> None:
+    base = config().callbacks(on_train_result=print)
+    twin = base.copy()
+    assert twin == base and twin.hooks == base.hooks
+    twin.training(hops=2).callbacks(on_evaluate_end=print)
+    twin.env_config["population"] = 9
+    assert (base.hops, base.env_config, set(base.hooks)) == (1, SMALL, {"on_train_result"})
+
+
+def test_building_freezes_a_copy() -> None:
+    """The algorithm's options cannot be changed under it; the user's config goes on being theirs."""
+    chosen = config()
+    algo = chosen.build_algo()
+    chosen.training(hops=2)
+    assert algo.config.hops == 1 and chosen.hops == 2
+    for change in (
+        lambda frozen: frozen.training(hops=3),
+        lambda frozen: frozen.callbacks(on_train_result=print),
+        lambda frozen: setattr(frozen, "hops", 3),
+    ):
+        with pytest.raises(AttributeError, match=r"this config is frozen, .*; change a \.copy\(\) of it"):
+            change(algo.config)
+    assert algo.config.copy().training(hops=3).hops == 3 and algo.config.hops == 1
+
+
+def test_numbers_of_numpy_become_plain_ones() -> None:
+    """A sweep over numpy's numbers is saved like any other."""
+    chosen = config(hops=np.int64(2), actor_lr=np.float64(0.1))
+    assert json.loads(json.dumps(chosen.to_dict()))["hops"] == 2
+    assert type(chosen.hops) is int and type(chosen.actor_lr) is float
 
 
 def test_environment_options_are_copied() -> None:
@@ -263,19 +315,54 @@ def test_verbs_and_keys() -> None:
     assert [r["training_iteration"] for r in results] == [1, 2, 3, 4]
     assert [r["num_env_steps_sampled_lifetime"] for r in results] == [32, 64, 96, 128]
     assert all(r["env_runners"]["num_env_steps_sampled"] == 32 for r in results)
-    assert isinstance(results[0]["env_runners"]["episode_return_mean"], float)
+    assert isinstance(results[0]["env_runners"]["discounted_return_mean"], float)
     assert set(results[0]["learners"]) == {"team"}
     assert all(isinstance(x, float) for x in results[0]["learners"]["team"].values())
     assert ["evaluation" in r for r in results] == [False, True, False, True]
     evaluated = algo.evaluate()["env_runners"]
     assert {"episode_return_mean", "discounted_return_mean", "reward_per_step_mean"} <= set(evaluated)
-    assert {"episode_return_mean_ci95", "discounted_return_mean_ci95"} <= set(evaluated) or {
-        "episode_return_ci95",
-        "discounted_return_ci95",
-    } <= set(evaluated)
+    assert {"episode_return_ci95", "discounted_return_ci95"} <= set(evaluated)
     assert results[3]["evaluation"]["env_runners"] == evaluated  # the same worlds, the same policy
     json.dumps(results)
     algo.stop()
+
+
+def test_training_and_evaluation_mean_the_same_by_one_name() -> None:
+    """Of the untrained policy: episodes that end with probability 1 - gamma pay, in the mean, the discounted return."""
+    chosen = config(actor_lr=1e-9, critic_width=2, num_epochs=1).evaluation(evaluation_duration=400)
+    algo = chosen.env_runners(num_envs_per_env_runner=400, rollout_fragment_length=200).build_algo()
+    algo.train()  # by now the worlds are apart, and the episodes that end are no longer the short ones
+    trained, evaluated = algo.train()["env_runners"], algo.evaluate()["env_runners"]
+    shared = set(trained) & set(evaluated)
+    assert shared == {"discounted_return_mean"}
+    # thousands of geometric episodes: their spread is about their mean, so the error of the mean is below 3 %
+    assert trained["num_episodes"] > 3_000
+    assert trained["discounted_return_mean"] == pytest.approx(evaluated["discounted_return_mean"], rel=0.06)
+    assert evaluated["episode_return_mean"] > 3 * evaluated["discounted_return_mean"]  # over the horizon: another thing
+
+
+def test_evaluation_in_the_unit_of_the_bound() -> None:
+    """Manhattan is judged by trips of the whole fleet, not by what a driver earns a step."""
+    zones = {"hour": 18, "population": 80}
+    algo = DecNeuralACConfig().environment("MFNet-RideShareNYC-v0", env_config=zones).build_algo()
+    bound = algo.model.bound()
+    assert bound is not None
+    found = algo.evaluate(worlds=2)["env_runners"]
+    assert found["headline_mean"] == pytest.approx(algo.model.headline.scale * found["reward_per_step_mean"])
+    assert found["headline_ci95"] > 0
+    assert abs(found["gap_closed"]) < 0.1, "it starts as the random policy"
+    assert 0.4 * bound.value < found["headline_mean"] < bound.value
+
+
+def test_the_bound_is_solved_for_once_and_only_if_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    solved = []
+    algo = config().build_algo()
+    bound = type(algo.model).bound
+    monkeypatch.setattr(type(algo.model), "bound", lambda model: solved.append(1) or bound(model))
+    without = config().evaluation(evaluation_bound=False).build_algo()
+    assert without.evaluate()["env_runners"]["gap_closed"] is None and solved == []
+    gaps = [algo.evaluate(seed=seed)["env_runners"]["gap_closed"] for seed in (1, 2)]
+    assert solved == [1] and gaps[0] != gaps[1]
 
 
 def test_evaluation_has_its_own_seed() -> None:

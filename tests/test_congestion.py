@@ -13,15 +13,15 @@ import pytest
 from scipy.optimize import brentq
 
 from mfnet_envs import io
-from mfnet_envs.checks import check_env, check_model
+from mfnet_envs.conformance.models import check_env, check_model
+from mfnet_envs.engines import assignment
+from mfnet_envs.engines.congestion import Congestion
+from mfnet_envs.engines.link_laws import BPR, MM1
+from mfnet_envs.engines.roads import Roads, Trips
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.io.network_data import NetworkData, hop_loads
 from mfnet_envs.policy import Policy, TablePolicy, uniform
-from mfnet_envs.scenarios import _assignment as assignment
 from mfnet_envs.scenarios import braess_v0, packet_v0, pigou_v0, routing_v0
-from mfnet_envs.scenarios._assignment import Roads, Trips
-from mfnet_envs.scenarios._congestion import Congestion
-from mfnet_envs.scenarios._link_laws import BPR, MM1
 from mfnet_envs.simulator import Simulator
 from mfnet_envs.views.agents import AgentsEnv
 from mfnet_envs.views.teams import TeamsEnv
@@ -497,7 +497,7 @@ def test_splits_are_the_shares_of_the_flows() -> None:
 
 BAD: list[tuple[Any, dict[str, Any], str]] = [
     (routing_v0, {"population": 0}, "population must be a positive integer"),
-    (routing_v0, {"rows": 1}, "rows must be an integer, at least 2"),
+    (routing_v0, {"rows": 1}, "rows must be an integer of at least 2"),
     (routing_v0, {"total_demand": 0.0}, "total_demand must be a positive number"),
     (routing_v0, {"time_unit": -1.0}, "time_unit must be a positive number"),
     (routing_v0, {"dt": 0.0}, "dt must be a positive number"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from mfnet_envs.checks import check_model
+from mfnet_envs.conformance.models import check_model
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.scenarios.courier_v0 import Courier, build
@@ -164,8 +164,8 @@ def test_every_heuristic_stays_below_the_bound_on_another_graph() -> None:
     [
         ({"population": 0}, "population must be a positive integer"),
         ({"rows": 0}, "rows must be a positive integer"),
-        ({"capacity": 0}, "capacity must be an integer of at least 1"),
-        ({"capacity": 1.5}, "capacity must be an integer of at least 1"),
+        ({"capacity": 0}, "capacity must be a positive integer"),
+        ({"capacity": 1.5}, "capacity must be a positive integer"),
         ({"move_cost": -1}, "move_cost must be a non-negative number"),
         ({"total_demand": math.inf}, "total_demand must be a non-negative number"),
         ({"demand": [1.0, 2.0]}, "demand must be 25 non-negative numbers"),
@@ -175,7 +175,7 @@ def test_every_heuristic_stays_below_the_bound_on_another_graph() -> None:
         ({"depots": 3}, "depots must be a list of nodes, at least one of 0 .. 24"),
         ({"graph": [[0, 1, 2]]}, "graph must be a networkx graph or a list of edges"),
         ({"graph": [[0, 1], [2, 3]]}, "falls into 2 parts"),
-        ({"horizon": 0}, "horizon must be an integer of at least 1"),
+        ({"horizon": 0}, "horizon must be a positive integer"),
         ({"warmup": 1500}, r"warmup must be an integer 0 \.\. 1499"),
         ({"gamma": 1.0}, "gamma must lie strictly between 0 and 1"),
     ],

@@ -15,14 +15,15 @@ import toys
 from scipy import stats
 
 import mfnet_envs
-from mfnet_agents import DecNeuralACConfig, energy_sampled
-from mfnet_agents.compositions import uniform_compositions
-from mfnet_agents.energy import EnergyPolicy
-from mfnet_agents.energy_sampled import SampledEnergyPolicy, chains_worth
+from mfnet_agents import DecNeuralACConfig
 from mfnet_agents.nets import TwoLayer
-from mfnet_agents.policies import LearnedPolicy
+from mfnet_agents.policies import energy_sampled
+from mfnet_agents.policies.energy import EnergyPolicy
+from mfnet_agents.policies.energy_sampled import SampledEnergyPolicy, chains_worth
+from mfnet_agents.policies.individual import LearnedPolicy
+from mfnet_envs.compositions import compositions, rank, uniform_compositions
 from mfnet_envs.evaluate import evaluate
-from mfnet_envs.exact import ExactGame, compositions, rank
+from mfnet_envs.exact import ExactGame
 from mfnet_envs.policy import Individually, uniform
 
 Form = Literal["fixed", "per agent", "tilted"]
@@ -295,7 +296,7 @@ def test_chains_cross_between_far_peaks() -> None:
 
 
 def test_it_shows_when_chains_were_too_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(energy_sampled, "STEPS", 8)
+    monkeypatch.setattr(energy_sampled, "STEPS", 4)
     policy, counts = policy_of("tilted", "metropolis", population=1000), np.array([[0, 1000, 0]])
     assert policy.effective_sample_size(counts)[0, MIDDLE] < energy_sampled.ESS_FLOOR
 
@@ -343,7 +344,7 @@ def test_five_hundred_agents_train_and_resume(options: dict[str, Any]) -> None:
     config = config.environment("MFNet-Grid-v0", env_config={"population": 500})
     config = config.env_runners(num_envs_per_env_runner=2, rollout_fragment_length=4)
     with pytest.raises(ValueError, match=r"500 agents with 5 actions has .* use energy_law='candidates'"):
-        config.training(energy_law="enumerate").build_algo()
+        config.copy().training(energy_law="enumerate").build_algo()
     one, other = config.build_algo(), config.build_algo()
     one.train()
     other.restore_from_path(one.save_to_path())
@@ -374,6 +375,6 @@ def test_both_executions_are_what_the_exact_game_says() -> None:
 def test_individual_policies_are_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     model = toys.line(3, 4)
     report = evaluate(model, uniform(model), worlds=4, steps=3)
-    assert not [name for name in report if "execution" in name] and len(report) == 7
+    assert not [name for name in report if "execution" in name] and len(report) == 9
     again = evaluate(model, Individually(uniform(model)), worlds=4, steps=3)
     assert again == report == mfnet_envs.evaluate(model, uniform(model), worlds=4, steps=3)

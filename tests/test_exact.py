@@ -10,10 +10,11 @@ import pytest
 import toys
 from scipy import optimize, stats
 
-from mfnet_envs.exact import ExactGame, NamedGame, compositions, rank
+from mfnet_envs.compositions import compositions, rank
+from mfnet_envs.exact import ExactGame, NamedGame
 from mfnet_envs.model import LocalModel
 from mfnet_envs.network import StateNetwork
-from mfnet_envs.policy import Policy, uniform
+from mfnet_envs.policy import uniform
 from mfnet_envs.scenarios import grid_v0
 
 FORMS = list(toys.every_form())
@@ -207,23 +208,12 @@ def test_the_first_count_vector() -> None:
     np.testing.assert_allclose(game.expected(game.count_vectors), 4 * model.initial, rtol=1e-12)
 
 
-class Unanimous(Policy):
-    """All agents of a team take the same action, drawn uniformly: a team law that no individual policy has."""
-
-    def teams(self, counts: np.ndarray, t: int) -> np.ndarray:
-        return np.full((len(counts), len(self.model.team_states), self.model.num_actions), 1 / self.model.num_actions)
-
-    def team_law(self, place: int, n: int) -> np.ndarray:
-        law = (compositions(n, self.model.num_actions) == n).any(1).astype(float)
-        return law / law.sum()
-
-
 def test_team_laws() -> None:
     """Two agents who always agree, on a line of two nodes where action 1 crosses: apart they stay apart."""
     network = StateNetwork.line(2)
     model = toys.deterministic(2, network)
     game = ExactGame(model)
-    policy = Unanimous(model)
+    policy = toys.Unanimous(model)
     together, apart = game.index(np.array([[2, 0], [1, 1]]))
     law = game.transition(policy)
     np.testing.assert_allclose(law[together], [0.5, 0, 0.5], atol=1e-15)
@@ -290,7 +280,7 @@ def test_pairs_it_refuses(pairs: np.ndarray, sentence: str) -> None:
 
 
 def test_a_team_law_must_be_one() -> None:
-    policy = Unanimous(toys.general(3))
+    policy = toys.Unanimous(toys.general(3))
     policy.team_law = lambda place, n: np.ones(n + 1)  # type: ignore[method-assign]
     with pytest.raises(ValueError, match=r"team_law\(0, 1\) must be probabilities"):
         ExactGame(policy.model).state_values(policy)

@@ -12,16 +12,9 @@ import pytest
 import toys
 
 from mfnet_agents.nets import TwoLayer
-from mfnet_agents.policies import IndividualPolicy
-from mfnet_envs.exact import (
-    ExactGame,
-    IndividualTable,
-    NamedGame,
-    TeamTable,
-    best_individual,
-    best_team,
-    compositions,
-)
+from mfnet_agents.policies.individual import IndividualPolicy
+from mfnet_envs.compositions import compositions
+from mfnet_envs.exact import ExactGame, IndividualTable, NamedGame, TeamTable, best_individual, best_team
 from mfnet_envs.exact.search import as_team
 from mfnet_envs.model import LocalModel
 from mfnet_envs.network import StateNetwork

@@ -32,3 +32,13 @@ def test_own_city() -> None:
         float(re.findall(rf"{name}: (\d\.\d+)", text)[0]) for name in ("random", "make room", "bound")
     )
     assert wander < room < bound == 0.7
+
+
+def test_own_learner() -> None:
+    """Forty drivers on a line with one busy end: a table learnt from samples is worth most of the bound."""
+    text = printed("own_learner.py")
+    found = {name: float(value) for name, value in re.findall(r"^([\w -]+): (\d+\.\d+) ±", text, re.M)}
+    bound = float(re.findall(r"bound: (\d+\.\d+)", text)[0])
+    assert {"random", "stay", "lp", "cross-entropy", "DEC-NEURAL-AC"} <= set(found)
+    assert max(found["random"], found["proportional"]) < found["cross-entropy"] < bound
+    assert max(found["random"], found["proportional"]) < found["DEC-NEURAL-AC"] < bound

@@ -13,7 +13,7 @@ from mfnet_envs.evaluate import evaluate
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.matching import ExpectedMin
 from mfnet_envs.policy import TablePolicy
-from mfnet_envs.scenarios import _transport_lp as transport_lp
+from mfnet_envs.programmes import transport_lp
 from mfnet_envs.scenarios.grid_v0 import LAYOUTS, Grid, build
 
 WORLDS = 128
@@ -71,7 +71,7 @@ def tangents(data: transport_lp.Transport) -> float:
                 rows.append((row, (slopes[:n].sum() - slope * n) / data.population))
     start = np.zeros(data.horizon * v)
     start[:v] = data.initial
-    gain = np.concatenate([np.full(v, data.fare), np.where(origin != target, -data.move_cost, 0)])
+    gain = np.concatenate([np.full(v, 1.0), np.where(origin != target, -0.1, 0)])  # the default fare and cost
     result = linprog(
         -np.kron(data.gamma ** np.arange(data.horizon), gain),
         A_ub=sparse.csr_matrix(np.stack([row for row, _ in rows])),
@@ -160,11 +160,11 @@ def test_the_lp_policy_follows_the_fluid_flows() -> None:
         ({"population": 0}, "population must be a positive integer"),
         ({"population": 2.5}, "population must be a positive integer"),
         ({"rows": 0}, "rows must be a positive integer"),
-        ({"layout": "hotspot"}, "layout must be one of two_hotspots"),
+        ({"layout": "hotspot"}, "layout must be 'two_hotspots' or"),
         ({"matching": "perfect"}, "matching must be 'physical' or 'independent'"),
         ({"fare": -1.0}, "fare must be a non-negative number"),
         ({"move_cost": math.nan}, "move_cost must be a non-negative number"),
-        ({"horizon": 0}, "horizon must be at least 1 step"),
+        ({"horizon": 0}, "horizon must be a positive integer"),
         ({"demand": [1.0, 2.0]}, "demand must be 25 non-negative numbers"),
         ({"demand": np.zeros(25)}, "demand must be positive somewhere"),
         ({"graph": [[0, 1], [2, 3]]}, "falls into 2 parts"),

@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
 from mfnet_agents import critics
-from mfnet_agents.nets import TwoLayer, project
+from mfnet_agents.nets import TwoLayer, product, project
 from mfnet_envs.network import StateNetwork
 
 COUNT, INPUTS, WIDTH, SAMPLES = 3, 4, 6, 20
@@ -98,11 +99,49 @@ def test_start_is_gaussian() -> None:
     assert float(net.signs.mean()) == pytest.approx(0, abs=4 / math.sqrt(net.signs.numel()))
 
 
+SOME = {"one": [7], "a run": range(3, 9), "across a stretch": range(4090, 4100), "scattered": [0, 2, 3, 4999, 11]}
+
+
+@pytest.mark.parametrize("which", SOME)
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_keyed_starts_of_some_are_those_of_all(symmetric: bool, which: str) -> None:
+    """Bit for bit, whichever others are drawn; and another key draws others."""
+    key, some = np.random.SeedSequence(4), np.array(SOME[which])
+    every = TwoLayer.keyed(key, np.arange(5000), 3, 6, symmetric=symmetric)
+    found = TwoLayer.keyed(key, some, 3, 6, symmetric=symmetric)
+    assert torch.equal(found.start, every.start[some])
+    assert torch.equal(found.signs, every.signs[some])
+    other = TwoLayer.keyed(np.random.SeedSequence(5), some, 3, 6, symmetric=symmetric)
+    assert not torch.equal(found.start, other.start)
+
+
+def test_keyed_starts_have_the_law_of_starts() -> None:
+    """W ~ N(0, I / d) entry by entry, signs fair, no correlation from neuron to neuron or net to net."""
+    net = TwoLayer.keyed(np.random.SeedSequence(0), np.arange(4000), 5, 7, symmetric=False)
+    w, signs = net.start.numpy() * math.sqrt(5), net.signs.numpy()
+    assert stats.kstest(w.reshape(-1), "norm").pvalue > 1e-3
+    assert stats.kstest(w[:, 3, 2], "norm").pvalue > 1e-3
+    assert (w**4).mean() == pytest.approx(3, abs=4 * math.sqrt(96 / w.size))
+    assert stats.binomtest(int((signs > 0).sum()), signs.size).pvalue > 1e-3
+    rows = np.concatenate([w.reshape(4000, -1), signs], 1)
+    correlations = np.corrcoef(rows, rowvar=False)[np.triu_indices(rows.shape[1], 1)]
+    assert np.abs(correlations).max() < 5 / math.sqrt(4000)
+    assert abs(np.corrcoef(w[1:].reshape(-1), w[:-1].reshape(-1))[0, 1]) < 4 / math.sqrt(w[1:].size)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+@pytest.mark.parametrize("shape", [(256, 6, 64), (64, 64, 1), (6, 256, 64)])
+def test_a_product_does_not_depend_on_its_company(rows: int, shape: tuple[int, int, int]) -> None:
+    rng, (n, inner, m) = np.random.default_rng(0), shape
+    a, b = torch.as_tensor(rng.normal(size=(9, n, inner))), torch.as_tensor(rng.normal(size=(9, inner, m)))
+    assert torch.equal(product(a[3 : 3 + rows], b[3 : 3 + rows]), product(a, b)[3 : 3 + rows])
+
+
 def test_critics_start_by_their_own_inputs() -> None:
     """A node at the end of a path has fewer neighbours: its rows are N(0, I / d) with its own d, padding or not."""
     line = StateNetwork.line(9)
     inputs = critics.CriticInputs.of(line, 1, 2, scale=1.0, constant=True)
-    net = critics.create(np.random.default_rng(0), line, inputs, 20_000, symmetric=False)
+    net = critics.create(np.random.SeedSequence(0), np.arange(9), inputs, 20_000, symmetric=False)
     for node, own in ((0, 2 * 2 + 1), (4, 3 * 2 + 1), (8, 2 * 2 + 1)):
         assert float(net.start[node].var()) == pytest.approx(1 / own, rel=4 * math.sqrt(2 / net.start[node].numel()))
 

@@ -1,5 +1,6 @@
 """The state network against networkx, and what it refuses."""
 
+import math
 import pickle
 from typing import Any
 
@@ -33,6 +34,7 @@ def test_tables_are_those_of_networkx(graph: nx.Graph, k: int) -> None:
     place = {label: v for v, label in enumerate(network.nodes)}
     assert list(place) == list(graph.nodes)
     assert network.diameter == nx.diameter(nx.Graph(graph))
+    assert [network.within(reach) for reach in range(9)] == [min(network.diameter, reach) for reach in range(9)]
     index, mask = network.hops(k)
     for label, v in place.items():
         row = network.neighbors[v]
@@ -69,7 +71,56 @@ def test_large_graphs() -> None:
     """10^5 nodes: tables in seconds, distances on demand."""
     network = StateNetwork.line(100_000)
     assert network.distance(0)[-1] == 99_999
-    assert network.hops(1)[0].shape == (100_000, 3)
+    assert network.within(6) == 6
+    assert network.hops(6)[0].shape == (100_000, 13)
+
+
+@pytest.mark.parametrize(
+    "graph",
+    [nx.grid_2d_graph(9, 14), nx.random_regular_graph(3, 120, 1), nx.barabasi_albert_graph(150, 2, 2), nx.star_graph(9)]
+    + [nx.balanced_tree(2, 6), nx.barbell_graph(8, 11), nx.connected_watts_strogatz_graph(90, 4, 0.1, 3)],
+)
+def test_diameter_of_larger_graphs(graph: nx.Graph) -> None:
+    assert StateNetwork(graph).diameter == nx.diameter(graph)
+
+
+def test_few_sweeps_find_the_diameter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not one from every node; and `within` stops at the first that reaches far enough, and there."""
+    network, swept = StateNetwork.grid(40, 50), []
+    honest = StateNetwork.distance
+
+    def counting(self: StateNetwork, node: int, reach: float = math.inf) -> np.ndarray:
+        swept.append(honest(self, node, reach))
+        return swept[-1]
+
+    monkeypatch.setattr(StateNetwork, "distance", counting)
+    assert network.within(6) == 6
+    assert [hops.max() for hops in swept] == [6]
+    assert network.diameter == 88
+    assert len(swept) < 40
+
+
+@given(connected_graphs(), st.integers(1, 5), st.integers(0, 3), st.integers(0, 3))
+def test_parts_and_what_they_need(graph: nx.Graph, m: int, k: int, kappa: int) -> None:
+    """Every node is of one part; a halo is what some own node has within its radius."""
+    network = StateNetwork(graph)
+    length = dict(nx.all_pairs_shortest_path_length(nx.Graph(graph)))
+    m = min(m, network.num_nodes)
+    parts = network.parts(m, k, kappa)
+    assert [v for part in parts for v in part.nodes] == list(range(network.num_nodes))
+    assert len(parts) == m
+    assert len({len(part.nodes) for part in parts}) <= 2
+    for part in parts:
+        for halo, radius in ((part.sees, k), (part.hears, kappa)):
+            own = [network.nodes[v] for v in part.nodes]
+            near = [v for v, w in enumerate(network.nodes) if min(length[u][w] for u in own) <= radius]
+            assert list(halo) == near
+
+
+@pytest.mark.parametrize("m", [0, 4, 1.5])
+def test_parts_it_refuses(m: Any) -> None:
+    with pytest.raises(ValueError, match="m must be"):
+        StateNetwork.line(3).parts(m, 1, 1)
 
 
 def test_pickling_keeps_the_network() -> None:

@@ -38,15 +38,25 @@ def test_importing_the_command_line_needs_no_torch() -> None:
     assert fresh_python("import mfnet_agents.cli, sys; print('torch' in sys.modules)") == "False"
 
 
-@pytest.mark.parametrize("package", ["mfnet_envs", "mfnet_agents"])
+PACKAGES = ("mfnet_envs", "mfnet_agents", "mfnet_theory")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
 def test_packages_are_marked_as_typed(package: str) -> None:
     assert (ROOT / package / "py.typed").is_file()
 
 
 def test_every_folder_of_modules_is_a_package() -> None:
     """A folder without ``__init__.py`` works in a checkout and is missing from the wheel."""
-    folders = {file.parent for package in ("mfnet_envs", "mfnet_agents") for file in (ROOT / package).rglob("*.py")}
+    folders = {file.parent for package in PACKAGES for file in (ROOT / package).rglob("*.py")}
     assert not [str(folder.relative_to(ROOT)) for folder in folders if not (folder / "__init__.py").is_file()]
+
+
+def test_no_code_is_ignored_by_version_control() -> None:
+    """A pattern meant for what runs write must not hit a folder of modules: git would leave it out without a word."""
+    files = [str(file.relative_to(ROOT)) for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
+    command = ["git", "check-ignore", "--no-index", *files]
+    assert subprocess.run(command, capture_output=True, text=True, cwd=ROOT).stdout == ""
 
 
 def test_there_is_one_version() -> None:

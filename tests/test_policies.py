@@ -10,11 +10,11 @@ import torch
 import toys
 from scipy import stats
 
-from mfnet_agents import compositions as tables
-from mfnet_agents import policies
-from mfnet_agents.energy import EnergyPolicy
 from mfnet_agents.nets import TwoLayer
-from mfnet_agents.policies import IndividualPolicy, LearnedPolicy
+from mfnet_agents.policies import individual as policies
+from mfnet_agents.policies.energy import EnergyPolicy
+from mfnet_agents.policies.individual import IndividualPolicy, LearnedPolicy
+from mfnet_envs import compositions as tables
 from mfnet_envs.model import LocalModel
 
 Kind = Literal["individual", "energy", "per agent", "tilted"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import toys
 
-from mfnet_agents.potential import Bookkeeper
-from mfnet_agents.sampling import Rollout, Sampler
+from mfnet_agents.dec_neural_ac.booking import Bookkeeper
+from mfnet_agents.dec_neural_ac.sampling import Rollout, Sampler
 from mfnet_envs import make_model
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.model import LocalModel

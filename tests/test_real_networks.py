@@ -13,7 +13,7 @@ from pettingzoo.test import parallel_api_test, parallel_seed_test, state_test
 from pettingzoo.utils.conversions import parallel_to_aec
 
 import mfnet_envs
-from mfnet_envs.checks import check_model
+from mfnet_envs.conformance.models import check_model
 from mfnet_envs.model import LocalModel
 
 NETWORKS = ("Sioux Falls", "GEANT")

@@ -1,8 +1,10 @@
 """Ids, registries and options."""
 
+import pickle
 import subprocess
 import sys
 import types
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +14,7 @@ import pytest
 import toys
 
 import mfnet_envs
-from mfnet_envs import registration
+from mfnet_envs import registration, targets
 from mfnet_envs.registration import scenarios
 
 IDS = sorted(scenarios())
@@ -169,3 +171,135 @@ def test_a_builder_may_take_any_option() -> None:
 def test_ids_need_a_version(bad: str) -> None:
     with pytest.raises(ValueError, match="an id looks like 'Name-v0'"):
         mfnet_envs.register(bad, toys.general)
+
+
+# -- targets: what nobody has registered ------------------------------------------------------------------------------
+
+TOWN = """
+import helper
+import toys
+print("ran")
+class Town(toys.CrowdModel):
+    def __init__(self, population=4):
+        fine = toys.general()
+        super().__init__(network=fine.network, population=population, num_actions=2, branches=fine.branches)
+def town(population=4):
+    print("built")
+    return Town(population)
+def nothing():
+    return {}
+answer = 42
+"""
+
+
+@pytest.fixture
+def town(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A folder with ``town.py``, forgotten afterwards."""
+    (tmp_path / "town.py").write_text(TOWN)
+    (tmp_path / "helper.py").write_text("")
+    before, path = set(sys.modules), list(sys.path)
+    monkeypatch.chdir(tmp_path)
+    yield tmp_path
+    sys.path[:] = path
+    for name in set(sys.modules) - before:
+        if name.startswith(("town", "helper", "random_", "my_")):
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize("place", ["town.py", "town", "absolute"])
+def test_every_door_takes_a_target(town: Path, place: str) -> None:
+    target = f"{town / 'town.py' if place == 'absolute' else place}:Town"
+    assert mfnet_envs.make_model(target, population=9).population == 9
+    for view in ("teams", "agents"):
+        env = mfnet_envs.parallel_env(target, view, population=9, max_cycles=2)
+        assert env.max_cycles == 2 and env.metadata["name"] == f"town_Town_{view}_v0"
+        assert mfnet_envs.batch_env(target, view, 3).num_worlds == 3
+    assert mfnet_envs.env(target, population=3).possible_agents
+    states = mfnet_envs.make_model(target).network.num_states
+    assert registration.RegisteredEnv(target).reset(seed=0)[0].shape == (states,)
+    assert registration.RegisteredVectorEnv(target, num_envs=2).reset(seed=0)[0].shape == (2, states)
+    with pytest.raises(TypeError, match="has no option 'popluation'; did you mean 'population'"):
+        mfnet_envs.make_model(target, popluation=9)
+
+
+def test_a_target_is_a_scenario(town: Path) -> None:
+    entry = registration.scenario("town.py:town")
+    assert (entry.id, entry.slug, entry.source, entry.version) == ("town.py:town", "town-town", "town.py", 0)
+    assert registration.scenario("town:Town").source == "town"
+    assert "town.py:town" not in scenarios(), "it is not registered by being looked up"
+
+
+def test_a_file_is_imported_once_and_can_be_pickled(town: Path) -> None:
+    first, second = (mfnet_envs.make_model(target) for target in ("town.py:Town", f"{town}/town.py:Town"))
+    assert type(first) is type(second) is type(mfnet_envs.make_model("town:Town"))
+    copy = pickle.loads(pickle.dumps(first))
+    assert type(copy) is type(first) and copy.population == first.population
+
+
+@pytest.mark.parametrize("name", ["random.py", "my town.py"])
+def test_a_file_whose_name_is_taken_or_none(town: Path, name: str) -> None:
+    """`random` is the standard library's; the file's module gets another name, and stays what it is."""
+    import random
+
+    (town / name).write_text(TOWN)
+    model = mfnet_envs.make_model(f"{name}:Town")
+    assert type(model) is type(mfnet_envs.make_model(f"{name}:Town")) is type(pickle.loads(pickle.dumps(model)))
+    assert sys.modules["random"] is random and not hasattr(random, "Town")
+
+
+def test_looking_up_runs_no_more_than_is_named(town: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    mfnet_envs.register("Lazy-v0", "town:town", max_episode_steps=1)
+    try:
+        assert registration.scenario("Lazy-v0").builder == "town:town" and "town" not in sys.modules
+        with pytest.raises(gym.error.NameNotFound):
+            registration.scenario("town")
+        assert "town" not in sys.modules and capsys.readouterr().out == ""
+        registration.scenario("town.py:town")
+        assert capsys.readouterr().out == "ran\n", "the file is run, the callable is not called"
+    finally:
+        registration._SCENARIOS.pop("Lazy-v0")
+        gym.registry.pop("Lazy-v0")
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [
+        ("twon.py:Town", r"there is no file twon\.py"),
+        ("twon:Town", "there is no module 'twon'"),
+        ("town.inner:Town", "there is no module 'town.inner'"),
+        ("town.py:Twon", r"town\.py has no 'Twon'; did you mean 'Town'\?"),
+        (
+            "town.py:answer",
+            r"town\.py:answer is of type int, not a LocalModel's class or a function that returns a model",
+        ),
+        ("town:helper", "town:helper is of type module, not a LocalModel's class"),
+        ("toys:StateNetwork", "toys:StateNetwork is a class, not a LocalModel's class"),
+        ("town.py:", r"'town\.py:' must be 'module:name' or 'path/file\.py:name'"),
+        ("my town:Town", r"'my town' is no module's name; a file ends in \.py"),
+        ("lost.py:Town", r"lost\.py cannot be imported: ModuleNotFoundError: No module named 'not_there'"),
+    ],
+)
+def test_targets_that_lead_nowhere(town: Path, target: str, sentence: str) -> None:
+    (town / "lost.py").write_text("import not_there")
+    with pytest.raises(targets.TargetError, match=sentence):
+        registration.scenario(target)
+
+
+def test_what_returns_no_model(town: Path) -> None:
+    with pytest.raises(TypeError, match=r"town\.py:nothing returns a dict; a scenario returns a LocalModel"):
+        mfnet_envs.parallel_env("town.py:nothing")
+    with pytest.raises(gym.error.NameNotFound, match=r"Your own: town\.py:callable"):
+        registration.scenario("town.py")
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_module_may_register_the_id_itself(town: Path) -> None:
+    """Gymnasium's "module:Name-v0", for files too; the id says where it comes from."""
+    (town / "my_ids.py").write_text("import mfnet_envs, town\nmfnet_envs.register('Town-v2', town.Town)\n")
+    assert mfnet_envs.make_model("my_ids.py:Town-v2", population=5).population == 5
+    assert registration.scenario("Town-v2").source == "my_ids"
+    assert registration.scenario("MFNet-Grid-v0").source == "mfnet_envs.scenarios"
+    with pytest.raises(
+        gym.error.NameNotFound, match="my_ids registers no environment 'Twon-v2'; did you mean 'Town-v2'"
+    ):
+        registration.scenario("my_ids:Twon-v2")

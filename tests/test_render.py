@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import networkx as nx
@@ -13,12 +14,13 @@ import pytest
 import toys
 
 import mfnet_envs
-from mfnet_envs import film, film_page, render
-from mfnet_envs._lettering import GLYPHS, glyph
+from mfnet_envs import drawing
+from mfnet_envs.drawing import Scene, ansi, files, film, film_page, net_moves, node_counts, paint, rgb_array, stage
+from mfnet_envs.drawing.lettering import GLYPHS, glyph
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import uniform
-from mfnet_envs.render import Scene, ansi, net_moves, node_counts, rgb_array
+from mfnet_envs.positions import node_positions
 from mfnet_envs.simulator import Simulator
 
 FORMS = toys.every_form()
@@ -66,11 +68,19 @@ def test_every_graph_is_drawn(name: str) -> None:
         assert text.splitlines()[0].startswith(f"{name} · step {scene.step} · N {model.population}")
 
 
+@pytest.mark.parametrize("name", graphs())
+def test_videos_take_every_picture(name: str) -> None:
+    """Width and height in whole blocks of 16 pixels, for frames of films and of an environment's ``render`` alike."""
+    model = graphs()[name]
+    shot = film.shoot(model, uniform(model), 0)
+    for image in (rgb_array(model, played(model, 0)), next(drawing.frames(model, shot)), drawing.still(model, shot)):
+        assert [side % 16 for side in image.shape[:2]] == [0, 0]
+
+
 def test_fuller_is_darker() -> None:
     """The pixel at a cell's rim (no digits there) gets darker with every agent."""
     model = grid(rows=1, cols=2, population=8)
-    stage = render._stage(model)
-    x, y = stage.centre[0].round().astype(int)
+    x, y = stage.stage_of(model).centre[0].round().astype(int)
     lightness = []
     for n in range(5):
         image = rgb_array(model, Scene(np.array([n, 8 - n])))
@@ -133,18 +143,18 @@ def test_a_long_list_says_what_it_leaves_out() -> None:
 
 def test_positions_come_from_the_graph() -> None:
     graph = nx.path_graph(3)
-    assert render.node_positions(grid(graph=graph)) is None
+    assert node_positions(grid(graph=graph)) is None
     nx.set_node_attributes(graph, {0: (0.0, 0.0), 1: (3.0, 4.0), 2: (6.0, 0.0)}, "pos")
-    np.testing.assert_array_equal(render.node_positions(grid(graph=graph)), [(0, 0), (3, 4), (6, 0)])
-    np.testing.assert_array_equal(render.node_positions(grid(rows=1, cols=2)), [(0, 0), (1, 0)])
+    np.testing.assert_array_equal(node_positions(grid(graph=graph)), [(0, 0), (3, 4), (6, 0)])
+    np.testing.assert_array_equal(node_positions(grid(rows=1, cols=2)), [(0, 0), (1, 0)])
 
 
 def test_a_polygon_covers_its_area() -> None:
     """A triangle with legs of 40 and 30 pixels: 600, to half a pixel along its edges; a hole-free square exactly."""
     triangle = np.array([(10.0, 10.0), (50.0, 10.0), (10.0, 40.0)])
-    assert render._polygon(triangle, (80, 80))[2].sum() == pytest.approx(600, rel=0.01)
+    assert paint.polygon(triangle, (80, 80))[2].sum() == pytest.approx(600, rel=0.01)
     square = np.array([(5.0, 5.0), (25.0, 5.0), (25.0, 25.0), (5.0, 25.0)])
-    assert render._polygon(square, (80, 80))[2].sum() == pytest.approx(400)
+    assert paint.polygon(square, (80, 80))[2].sum() == pytest.approx(400)
 
 
 def test_letters_stay_in_their_box_and_differ() -> None:
@@ -247,7 +257,7 @@ def test_bars_are_as_high_as_the_crowd() -> None:
     """Two nodes with 10 and 5 agents: bars of 60 and 30 pixels, the line on top is the scale."""
     shown = np.array([[10, 5]])
     strip = film._bars(shown, 0, 420, 10)
-    coloured = (np.abs(strip.astype(int) - np.array(render.PAPER).astype(int)).max(2) > 12)[25:84]
+    coloured = (np.abs(strip.astype(int) - np.array(paint.PAPER).astype(int)).max(2) > 12)[25:84]
     heights = [coloured[:, x].sum() for x in (115, 305)]
     assert heights[0] == pytest.approx(60, abs=2) and heights[1] == pytest.approx(30, abs=2)
 
@@ -262,7 +272,7 @@ def test_states_may_lie_apart_from_their_node() -> None:
     """Positions of states move dots and, where the graph is silent, nodes."""
     model: Any = toys.layered()
     model.positions = np.array([(0.0, 0.0), (0.0, 2.0), (4.0, 0.0), (4.0, 2.0)])
-    np.testing.assert_array_equal(render.node_positions(model), [(0, 1), (4, 1)])
+    np.testing.assert_array_equal(node_positions(model), [(0, 1), (4, 1)])
     data = json.loads(data_of(film_page.page(model, film.shoot(model, uniform(model), 2))))
     assert len(data["spots"]) == 4
     model.positions = model.positions[:3]
@@ -312,6 +322,7 @@ def test_a_page_refuses_too_many_nodes() -> None:
         film_page.page(model, film.shoot(model, uniform(model), 0))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
 def test_a_browser_draws_the_page(tmp_path: Any) -> None:
     """The script runs: it writes the step it was asked for into the document."""
@@ -321,3 +332,81 @@ def test_a_browser_draws_the_page(tmp_path: Any) -> None:
     url = f"file://{tmp_path}/film.html#step=3"
     done = subprocess.run([*command, url], capture_output=True, text=True, timeout=120)
     assert "step 3 of 6" in done.stdout and "40 agents · mean reward" in done.stdout
+
+
+# -- files ------------------------------------------------------------------------------------------------------------
+
+
+def small() -> LocalModel:
+    return grid(rows=2, cols=2, population=8, horizon=5)
+
+
+def test_a_png_is_what_was_drawn(tmp_path: Path) -> None:
+    """Read back by Pillow, bit for bit; also an image of random pixels."""
+    from PIL import Image
+
+    noise = np.random.default_rng(0).integers(0, 256, (7, 13, 3), np.uint8)
+    (tmp_path / "noise.png").write_bytes(drawing.png(noise))
+    with Image.open(tmp_path / "noise.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), noise)
+    path = drawing.render_to(small(), tmp_path / "grid.png", steps=2)
+    with Image.open(path) as image:
+        assert image.mode == "RGB" and image.size[0] > 200
+
+
+def test_a_gif_shows_every_step(tmp_path: Path) -> None:
+    """Pictures that are alike may be merged, so time is counted, not pictures."""
+    from PIL import Image
+
+    path = drawing.render_to(small(), tmp_path / "grid.gif", policy="greedy")
+    with Image.open(path) as image:
+        milliseconds = 0.0
+        for frame in range(image.n_frames):
+            image.seek(frame)
+            milliseconds += image.info["duration"]
+        assert 5 < image.n_frames <= 5 * film.BETWEEN + 1
+    assert milliseconds == pytest.approx(5 * 1000 * files.STEP_SECONDS + 1500, abs=5 * film.BETWEEN * 10)
+
+
+def test_a_gif_keeps_to_its_size() -> None:
+    """With less room there are fewer pictures between two steps."""
+    model = mfnet_envs.make_model("MFNet-Grid-v0")
+    shot = film.shoot(model, uniform(model), 4)
+    free = drawing.gif(model, shot)
+    tight = drawing.gif(model, shot, limit=len(free) // 2)
+    assert len(free) < files.GIF_LIMIT and len(tight) <= len(free) // 2
+
+
+def test_a_page_is_written(tmp_path: Path) -> None:
+    text = drawing.render_to(small(), tmp_path / "x.html", policy="lp", steps=3, name="four cells").read_text("utf-8")
+    assert "<title>four cells · lp</title>" in text and text.startswith("<!DOCTYPE html>")
+
+
+def test_a_text_shows_every_step_and_seeds_repeat(tmp_path: Path) -> None:
+    texts = [
+        drawing.render_to(small(), tmp_path / f"{k}.txt", steps=3, seed=seed).read_text("utf-8")
+        for k, seed in enumerate((0, 0, 1))
+    ]
+    assert texts[0] == texts[1] != texts[2]
+    assert [f"step {t}" in texts[0] for t in range(5)] == [True] * 4 + [False]
+
+
+def test_any_policy_can_be_drawn(tmp_path: Path) -> None:
+    policy = uniform(small())
+    one = drawing.render_to(small(), tmp_path / "a.txt", policy=policy).read_bytes()
+    assert one == drawing.render_to(small(), tmp_path / "b.txt", policy="random").read_bytes()
+
+
+def test_bad_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"must end in \.png, \.gif, \.html or \.txt, not '\.jpg'"):
+        drawing.render_to(small(), tmp_path / "a.jpg")
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere: make it first"):
+        drawing.render_to(small(), tmp_path / "nowhere" / "a.png")
+    with pytest.raises(ValueError, match="no policy 'gredy'; did you mean 'greedy'"):
+        drawing.render_to(small(), tmp_path / "a.png", policy="gredy")
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(
+        ModuleNotFoundError, match=r"a GIF needs Pillow: pip install 'mfnet\[render\]', or write a \.png"
+    ):
+        drawing.render_to(small(), tmp_path / "a.gif")
+    drawing.render_to(small(), tmp_path / "a.png")

@@ -1,7 +1,9 @@
 """The report: one page that needs nothing from anywhere, and says what the numbers say."""
 
+import html
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,22 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mfnet_envs
-from mfnet_agents import cli, report, report_charts, report_numbers
-from mfnet_agents.runs import RunError, RunFolder
-from mfnet_agents.yardstick import Yardstick
+from mfnet_agents import cli
+from mfnet_agents.pages import charts as report_charts
+from mfnet_agents.pages import map as report_map
+from mfnet_agents.pages import run as report
+from mfnet_agents.progress import Progress
+from mfnet_agents.runs import RunError
 from mfnet_envs.policy import one_hot
 from mfnet_envs.simulator import Simulator
+from mfnet_envs.yardstick import Yardstick
+from mfnet_theory import page as theory_page
+from mfnet_theory.statement import Settings
 
-AVERAGE = Yardstick("reward_per_step", 8000.0, "reward per step at full scale", 2556.9)
-
-
-def entry(value: float, ci95: float = 1.0) -> dict[str, Any]:
-    """What ``measured`` returns."""
-    return {
-        "value": value,
-        "ci95": ci95,
-        "report": {"discounted_return_mean": value / 250, "discounted_return_ci95": 0.01},
-    }
+SCRIPT = "<script>alert(1)</script>"
 
 
 @pytest.fixture(scope="module")
@@ -98,14 +97,37 @@ def test_the_page_holds_the_result(run: Path) -> None:
 
 
 def test_heuristics_are_measured_on_the_run_s_worlds(run: Path) -> None:
-    found = json.loads((run / "heuristics.json").read_text())
-    config, result = RunFolder.open(run).config(), json.loads((run / "result.json").read_text())
-    model = mfnet_envs.make_model("MFNet-Grid-v0", **config.env_config)
-    assert found["policies"].keys() == model.heuristics().keys()
-    common = result["evaluation"]
+    found, model = report.read(run)
+    assert found.measured.results.keys() == {"random", *model.heuristics(), "best", "last"}
+    common = json.loads((run / "result.json").read_text())["evaluation"]
     expected = mfnet_envs.evaluate(model, model.heuristics()["greedy"], worlds=common["worlds"], seed=common["seed"])
-    assert found["policies"]["greedy"]["value"] == expected["discounted_return_mean"]
-    assert found["policies"]["random"]["value"] == result["random"]["value"]
+    assert found.measured.results["greedy"].value == expected["discounted_return_mean"]
+
+
+def test_a_run_of_an_earlier_version_is_completed(run: Path, tmp_path: Path) -> None:
+    """It knows no heuristics and no worlds; the report measures the heuristics once and says the same numbers."""
+    shutil.copytree(run, tmp_path / "old")
+    result = json.loads((run / "result.json").read_text())
+    result.pop("policies", None)
+    for name in ("random", "last", "best"):
+        result[name].pop("values", None)
+    (tmp_path / "old" / "result.json").write_text(json.dumps(result))
+    (tmp_path / "old" / "heuristics.json").unlink(missing_ok=True)
+    told: list[str] = []
+    report.build(tmp_path / "old", Told(told))
+    assert told[0] == "measuring the heuristics ..." and len(told) > 3
+    old, new = (report.read(path)[0].measured for path in (tmp_path / "old", run))
+    assert old.text() == new.text()
+    report.build(tmp_path / "old", Told(told := []))
+    assert told == [], "they are kept"
+
+
+class Told(Progress):
+    def __init__(self, sentences: list[str]) -> None:
+        self.sentences = sentences
+
+    def say(self, sentence: str) -> None:
+        self.sentences.append(sentence)
 
 
 def test_pictures_are_written(run: Path) -> None:
@@ -126,61 +148,6 @@ def test_an_unfinished_run_has_no_report(run: Path, tmp_path: Path) -> None:
         report.build(tmp_path)
 
 
-# -- what the numbers say
-
-
-def test_gap_closed_is_a_share_of_the_way() -> None:
-    assert AVERAGE.gap_closed(2036.6, 2036.6) == 0
-    assert AVERAGE.gap_closed(2556.9, 2036.6) == 1
-    assert AVERAGE.gap_closed((2036.6 + 2556.9) / 2, 2036.6) == pytest.approx(0.5)
-    assert Yardstick("discounted_return", 1.0, "", None).gap_closed(2.0, 1.0) is None
-
-
-def test_the_yardstick_follows_the_certificate() -> None:
-    """Average criterion: the fleet's reward after warm-up; discounted: per agent; no certificate: discounted."""
-    city = mfnet_envs.make_model("MFNet-RideShareNYC-v0", population=80)
-    found = Yardstick.of(city, city.bound(fluid=True))
-    assert (found.key, found.scale) == ("reward_per_step", 8000.0)
-    report_ = {"reward_per_step_mean": 0.25, "reward_per_step_ci95": 0.001}
-    assert found.read(report_) == (2000.0, 8.0)
-    assert Yardstick.of(city, None).key == "discounted_return"
-
-
-def test_both_executions_of_a_team_are_told() -> None:
-    """At full scale, 8,000 times what an agent gets; policies whose agents are independent have no second way."""
-    team = entry(2000.0)
-    team["report"] |= {"individual_execution_reward_per_step_mean": 0.24, "execution_gap_reward_per_step_mean": 0.01}
-    team["report"] |= {"individual_execution_reward_per_step_ci95": 0.001, "execution_gap_reward_per_step_ci95": 0.002}
-    told = report_numbers.executions({"random": entry(1900.0), "best": team}, AVERAGE)
-    assert len(told) == 1
-    assert "1,920.0 ± 8.0" in told[0]
-    assert "80.000 ± 16.000" in told[0]
-
-
-def test_above_and_below_need_intervals_that_do_not_touch() -> None:
-    verdict = report_numbers.verdict
-    assert verdict(entry(2350, 1), entry(2336, 1)) == "above"
-    assert verdict(entry(2350, 1), entry(2351.5, 1)) == "level with"
-    assert verdict(entry(2350, 1), entry(2353, 1)) == "below"
-    assert verdict(entry(2350, float("nan")), entry(2353, 1)) == "level with"
-
-
-def test_the_sentences_name_everybody_once() -> None:
-    policies = {"random": entry(2036), "lp": entry(2300), "hybrid_lp": entry(2352), "learnt, best": entry(2351)}
-    first, second = report_numbers.sentences(policies, AVERAGE)
-    assert "2,351.0 ± 1.0" in first and "60.5 %" in first and "2,556.9" in first
-    assert second == "By its 95 % interval it is above random, LP policy; level with tuned LP hybrid."
-
-
-def test_the_table_goes_from_worst_to_best() -> None:
-    policies = {"lp": entry(2300), "random": entry(2036), "learnt, best": entry(2351)}
-    head, *rows = report_numbers.table(policies, AVERAGE)
-    assert [row[0] for row in rows] == ["random", "LP policy", "learnt, best", "bound"]
-    assert all(len(row) == len(head) == 4 for row in rows)
-    per_agent = Yardstick("discounted_return", 1.0, "return per driver", 12.0)
-    assert len(report_numbers.table(policies, per_agent)[0]) == 3, "no second column of the same numbers"
-
-
 # -- pictures
 
 
@@ -199,7 +166,7 @@ def test_waiting_counts_every_idle_agent() -> None:
     """Where nobody moves and nobody is served, agents stay where they start."""
     model = mfnet_envs.make_model("MFNet-Grid-v0", population=50, rows=2, cols=3, total_demand=0.0, horizon=5)
     stay = one_hot(model, np.zeros(len(model.team_states), int))
-    found = report_numbers.waiting(model, stay, worlds=7, seed=3)
+    found = report_map.waiting(model, stay, worlds=7, seed=3)
     start = Simulator(model).reset(np.random.default_rng(3), 7)
     assert np.allclose(found, start.mean(0)) and np.isclose(found.sum(), 50)
 
@@ -207,6 +174,94 @@ def test_waiting_counts_every_idle_agent() -> None:
 def test_the_map_shows_amounts_per_area() -> None:
     """Two rectangles of 1 and 4 square kilometres with equal amounts: the small one is four times as dense."""
     square = np.array([[0, 0], [1, 0], [1, 1], [0, 1], [0, 0]], float)
-    figure = report_charts.city([square, 2 * square + 3], [("a", "per km²", np.array([8.0, 8.0]))] * 2)
+    figure = report_map.draw([square, 2 * square + 3], [("a", "per km²", np.array([8.0, 8.0]))] * 2)
     densities = figure.axes[0].collections[0].get_array()
     assert np.allclose(densities, [8.0, 2.0])
+
+
+@pytest.mark.parametrize(("tilt", "corner"), [(0.0, (2, 0)), (90.0, (0, 2)), (180.0, (-2, 0))])
+def test_the_map_turns_anticlockwise_by_its_scenario_s_degrees(tilt: float, corner: tuple[float, float]) -> None:
+    ring = np.array([[0, 0], [2, 0], [2, 1], [0, 0]], float)
+    figure = report_map.draw([ring], [("a", "per km²", np.array([1.0]))] * 2, tilt)
+    drawn = figure.axes[0].collections[0].get_paths()[0].vertices
+    assert np.allclose(drawn[1], corner)
+
+
+# -- markup in files and words
+
+
+def leaves(record: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where the values of a JSON file stand; lists of numbers are one value."""
+    if isinstance(record, dict):
+        return [found for key, value in record.items() for found in leaves(value, (*path, key))]
+    return [path]
+
+
+def planted(record: Any, path: tuple[Any, ...]) -> Any:
+    """A copy with markup at ``path``."""
+    if not path:
+        return SCRIPT
+    return {**record, path[0]: planted(record[path[0]], path[1:])}
+
+
+def test_markup_in_a_file_stays_text(run: Path, tmp_path: Path) -> None:
+    """Every field of every file: it is refused in a sentence, or it is escaped. Names of entries too."""
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    entry = json.loads((run / "result.json").read_text())["best"]
+    stairs = {"steps": 5, "worlds": 2, "seed": 0, "options": {SCRIPT: SCRIPT}, "runs": {"0": entry, "1": entry}}
+    (folder / "staircase.json").write_text(json.dumps(stairs))
+    accepted = 0
+    for name in ("config.json", "result.json", "heuristics.json", "staircase.json"):
+        file = folder / name
+        if not file.is_file():
+            continue
+        record = json.loads(file.read_text())
+        for path in leaves(record):
+            before = file.read_text()
+            file.write_text(json.dumps(planted(json.loads(before), path)))
+            try:
+                report.read(folder)
+                accepted += 1
+            except RunError:
+                file.write_text(before)
+    assert accepted > 5
+    config = json.loads((folder / "config.json").read_text())
+    config["versions"][SCRIPT] = config["config"][SCRIPT] = SCRIPT
+    (folder / "config.json").write_text(json.dumps(config))
+    result = json.loads((folder / "result.json").read_text())
+    result.setdefault("policies", {})[SCRIPT] = entry
+    (folder / "result.json").write_text(json.dumps(result))
+    page = report.build(folder).read_text("utf-8")
+    assert html.escape(SCRIPT) in page
+    assert "<script" not in page and "alert(1)</" not in page
+    seen = References()
+    seen.feed(page)
+    assert "script" not in seen.tags and SCRIPT in seen.text
+
+
+def test_markup_in_the_table_of_progress_is_refused_or_ignored(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    head, *rows = (run / "progress.csv").read_text().splitlines()
+    for column in range(len(head.split(","))):
+        lines = [",".join([SCRIPT if i == column else cell for i, cell in enumerate(r.split(","))]) for r in rows]
+        (folder / "progress.csv").write_text("\n".join([head, *lines]))
+        try:
+            report.read(folder)
+        except RunError as error:
+            assert "damaged" in str(error)
+
+
+def test_the_theory_page_escapes_too() -> None:
+    page = theory_page.build([], [SCRIPT], Settings(), 1.0)
+    assert "<script" not in page and html.escape(SCRIPT) in page
+
+
+def test_labels_are_not_read_as_formulas() -> None:
+    """A dollar sign is a dollar sign; matplotlib would refuse ``$\\frac$`` and set ``$x$`` in italics."""
+    yardstick = Yardstick("discounted_return", 1.0, "gain in $\\frac$", 2.0)
+    figure = report_charts.curve(np.array([0.0, 1.0]), np.ones(2), np.ones(2), [("pays $x$", 1.0)], yardstick)
+    assert report_charts.svg(figure, "curve", 'a "label"').startswith(
+        '<svg role="img" aria-label="a &quot;label&quot;"'
+    )

@@ -1,18 +1,21 @@
 """MFNet-Resource-v0 against enumeration, closed forms and published maxima."""
 
+import copy
 import itertools
 import math
+import pickle
 from typing import Any
 
 import networkx as nx
 import numpy as np
 import pytest
 
-from mfnet_envs.checks import check_model
+from mfnet_envs.compositions import compositions
+from mfnet_envs.conformance.models import check_model
 from mfnet_envs.evaluate import evaluate
-from mfnet_envs.exact import ExactGame, compositions
+from mfnet_envs.exact import ExactGame
 from mfnet_envs.policy import TablePolicy
-from mfnet_envs.scenarios.resource_v0 import IDLE, TRANSMIT, Aloha, Share, build
+from mfnet_envs.scenarios.resource_v0 import IDLE, TRANSMIT, Aloha, Resource, Share, build
 from mfnet_envs.simulator import Simulator
 
 # max_n n (1 - 1 / M)^(n - 1), as published
@@ -64,8 +67,8 @@ def test_nobody_gains_by_leaving_the_proportional_crowd() -> None:
 def test_the_metropolis_walk_keeps_the_proportional_law() -> None:
     model = build(10, graph=nx.barbell_graph(3, 1), bandwidth=[1, 5, 2, 4, 3, 1, 6])
     policy = model.heuristics()["metropolis"]
-    assert isinstance(policy, TablePolicy) and isinstance(model, Share)
-    law = model.bandwidth / model.bandwidth.sum()
+    assert isinstance(policy, TablePolicy) and isinstance(model.game, Share)
+    law = model.game.bandwidth / model.game.bandwidth.sum()
     following, _ = Simulator(model).mean_field_step(law[None], policy.table[0])
     np.testing.assert_allclose(following[0], law, atol=1e-12)
 
@@ -211,6 +214,15 @@ def test_a_criterion_it_does_not_know() -> None:
         build().bound("mean")  # type: ignore[arg-type]
 
 
-def test_modes_are_their_own_classes() -> None:
-    assert isinstance(build(), Share)
-    assert isinstance(build(mode="aloha"), Aloha)
+def test_each_mode_is_a_game_of_its_own() -> None:
+    assert isinstance(build().game, Share)
+    assert isinstance(build(mode="aloha").game, Aloha)
+
+
+def test_what_is_the_games_is_found_on_the_model() -> None:
+    """As users of 0.1.0 wrote it; copies and pickles do not lose their way."""
+    share, aloha = Resource(population=9), Resource(population=9, mode="aloha", channels=3)
+    assert share.bandwidth is share.game.bandwidth and not hasattr(share, "channels")
+    assert aloha.channels.tolist() == [3.0] * 9 and not hasattr(aloha, "bandwidth")
+    for twin in (copy.deepcopy(share), pickle.loads(pickle.dumps(share)), share.fluid()):
+        np.testing.assert_array_equal(twin.bandwidth, share.bandwidth)

@@ -13,13 +13,13 @@ from scipy.optimize import linprog
 from scipy.stats import poisson
 
 import mfnet_envs
-from mfnet_envs.checks import check_model
+from mfnet_envs.conformance.models import check_model
 from mfnet_envs.data import manhattan
+from mfnet_envs.engines.trips import average_step, calibrated_trips, exact_trips, loaded_flows, next_hops
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.matching import ExpectedMin
 from mfnet_envs.network import StateNetwork
-from mfnet_envs.scenarios import _stationary_lp as stationary_lp
-from mfnet_envs.scenarios._trips import average_step, calibrated_trips, exact_trips, loaded_flows, next_hops
+from mfnet_envs.programmes import stationary_lp
 from mfnet_envs.scenarios.rideshare_nyc_v0 import RideShareNYC, build
 from mfnet_envs.simulator import Simulator
 
@@ -346,8 +346,8 @@ def test_bound_of_two_equal_zones() -> None:
         destination=np.eye(2),
         duration=np.ones(2),
         neighbors=np.array([[0, 1], [1, 0]]),
-        fare=1.5,
-        move_cost=0.1,
+        fare=np.full(2, 1.5),
+        cost=np.array([[0.0, 0.1], [0.0, 0.1]]),
     )
     value = stationary_lp.solve(fleet, ExpectedMin(fleet.rate)).value
     assert value == pytest.approx(1.5 * 2 * expected_service(agents // 2, rate), abs=1e-8)
@@ -362,8 +362,8 @@ def test_bound_pays_for_empty_returns() -> None:
         destination=np.array([[0.0, 1.0], [0.0, 1.0]]),
         duration=np.array([3.0, 1.0]),
         neighbors=np.array([[0, 1], [1, 0]]),
-        fare=1.0,
-        move_cost=0.1,
+        fare=np.ones(2),
+        cost=np.array([[0.0, 0.1], [0.0, 0.1]]),
     )
     flows = stationary_lp.solve(fleet, None)
     assert flows.value == pytest.approx(2 * 0.9)

@@ -467,7 +467,7 @@ def test_the_policy_plays_what_the_algorithm_plays(
 
 def played(policy: mfnet_envs.Policy) -> np.ndarray:
     """Counts after five steps and what an agent was paid, of 2,000 worlds."""
-    simulator, rng = policy.simulator, np.random.default_rng(7)
+    simulator, rng = mfnet_envs.Simulator(policy.model), np.random.default_rng(7)
     counts, total = simulator.reset(rng, 2000), np.zeros(2000)
     for t in range(5):
         step = policy.play(simulator, counts, t, rng)
@@ -535,7 +535,7 @@ def test_team_policies_are_the_views_bit_for_bit(options: dict[str, Any]) -> Non
         for t in range(5):
             np.testing.assert_array_equal(env.counts, counts)
             env.step(np.clip(function(seen_by()), -1.0 if policy.game.action == "logits" else 0.0, 1.0))
-            counts = policy.play(policy.simulator, counts, t, rng).next_counts
+            counts = policy.play(mfnet_envs.Simulator(policy.model), counts, t, rng).next_counts
 
 
 # -- errors -----------------------------------------------------------------------------------------------------------

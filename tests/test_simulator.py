@@ -1,5 +1,7 @@
 """The three steppers against the exact game, scipy's laws and closed forms."""
 
+import copy
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -8,15 +10,17 @@ from typing import Any
 import networkx as nx
 import numpy as np
 import pytest
+import torch
 import toys
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from test_network import connected_graphs
 
-from mfnet_envs import simulator as simulator_module
+from mfnet_envs.backends import draws
+from mfnet_envs.compositions import compositions, rank
 from mfnet_envs.evaluate import evaluate
-from mfnet_envs.exact import ExactGame, compositions, rank
+from mfnet_envs.exact import ExactGame
 from mfnet_envs.model import Branch, LocalModel, Quota
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import uniform
@@ -61,8 +65,8 @@ def as_agents(action_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Make every draw go agent by agent, or none."""
     cost = 0.0 if request.param == "agents" else 1e12
-    monkeypatch.setattr(simulator_module, "AGENT_COST", cost)
-    monkeypatch.setattr(simulator_module, "LOTTERY_COST", cost)
+    monkeypatch.setattr(draws, "AGENT_COST", cost)
+    monkeypatch.setattr(draws, "LOTTERY_COST", cost)
     return str(request.param)
 
 
@@ -123,7 +127,7 @@ def test_multinomial_both_ways_chosen_by_size(cells: int) -> None:
     p = np.array([0.2, 0.0, 0.5, 0.3])
     n = np.zeros((WORLDS, cells), np.int64)
     n[:, 0] = 3
-    by_agents = n.sum() * (simulator_module.AGENT_COST + 12) < n.size * 3 * simulator_module.BINOMIAL_COST
+    by_agents = n.sum() * (draws.AGENT_COST + 12) < n.size * 3 * draws.BINOMIAL_COST
     assert by_agents == (cells == 4)
     drawn = multinomial(np.random.default_rng(4), n, np.broadcast_to(p, (WORLDS, cells, 4)))
     assert (drawn.sum(2) == n).all()
@@ -311,6 +315,24 @@ def test_inputs_stay_as_they_were() -> None:
         np.testing.assert_array_equal(actions, kept[1])
 
 
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_go_on_alike(copied: Any) -> None:
+    """Also after a step on tensors, and the policy that it follows."""
+    model = toys.travelling(40)
+    simulator, policy, counts = Simulator(model), uniform(model), Simulator(model).reset(np.random.default_rng(0), 2)
+    simulator.mean_field_step(counts / 40, torch.full(model.legal.shape, 0.5))
+    policy.sample(counts, 0, np.random.default_rng(0))
+    again, its_policy = copied((simulator, policy))
+    assert again.model is its_policy.model is not model
+    assert again.backend is simulator.backend
+    for ours, theirs in zip(
+        again.follow(its_policy, counts, 0, np.random.default_rng(1)),
+        simulator.follow(policy, counts, 0, np.random.default_rng(1)),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
 PATH = """
 import numpy as np, toys
 from mfnet_envs.simulator import Simulator
@@ -368,6 +390,51 @@ def test_mean_field_of_two_nodes_by_hand(matching: Any) -> None:
     mu, rewards = Simulator(model).mean_field_step(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0], [1.0, 0.0]]))
     np.testing.assert_allclose(mu, [[0.1 + 0.3 + 0.25, 0.1 + 0.25]], atol=1e-12)
     np.testing.assert_allclose(rewards, [[0.2, 0.5]], atol=1e-12)
+
+
+# -- rewards that are made of branch weights ---------------------------------------------------------------------------
+
+
+class ByBranch(toys.CrowdModel):
+    """Paid by the branch it takes: 1 for the first, -1/2 for the second. Counts how often it is asked for weights."""
+
+    asked = 0
+
+    def branch_weights(self, mu_hood: Any) -> Any:
+        self.asked += 1
+        return super().branch_weights(mu_hood)
+
+    def branch_rewards(self) -> np.ndarray:
+        return np.broadcast_to([1.0, -0.5], (len(self.active), self.num_actions, 2))
+
+
+class SaidTwice(ByBranch):
+    """The same model, whose reward is its own."""
+
+    def reward(self, mu_hood: Any) -> Any:
+        return self.reward_from(self.branch_weights(mu_hood))
+
+
+def test_branch_weights_are_asked_for_once_a_step() -> None:
+    """Same bits, half the work, in every stepper."""
+    network = StateNetwork.line(3)
+    branches = (toys.spread(network, 2), Branch.to(toys.moves(network)))
+    models = [
+        kind(network=network, population=40, num_actions=3, branches=branches, seed=1) for kind in (ByBranch, SaidTwice)
+    ]
+    paths = []
+    for model, times in zip(models, (1, 2), strict=True):
+        simulator, rng = Simulator(model), np.random.default_rng(0)
+        counts = simulator.reset(rng, 2)
+        steps = [
+            simulator.play(counts, np.full((3, 3), 1 / 3), rng)[:2],
+            simulator.step_agents(np.repeat(np.arange(3), 2)[None], np.zeros((1, 6), int), rng),
+            simulator.mean_field_step(counts / 40, np.full((3, 3), 1 / 3)),
+        ]
+        assert model.asked == 3 * times
+        paths.append([array for step in steps for array in step])
+    for once, twice in zip(*paths, strict=True):
+        np.testing.assert_array_equal(once, twice)
 
 
 # -- what it refuses --------------------------------------------------------------------------------------------------

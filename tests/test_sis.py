@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from mfnet_envs.checks import check_model
+from mfnet_envs.conformance.models import check_model
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.policy import TablePolicy
@@ -87,7 +87,7 @@ def test_once_nobody_is_ill_nobody_will_be() -> None:
     counts = Simulator(model).reset(np.random.default_rng(0), 20)
     policy, rng = model.heuristics()["random"], np.random.default_rng(1)
     for t in range(50):
-        counts = policy.play(policy.simulator, counts, t, rng).next_counts
+        counts = policy.play(Simulator(policy.model), counts, t, rng).next_counts
     assert counts[:, 1::2].sum() == 0
 
 
@@ -188,7 +188,7 @@ def test_it_keeps_the_contract(options: dict[str, Any]) -> None:
         ({"infected": math.nan}, "infected must lie between 0 and 1"),
         ({"benefit": [1.0]}, "benefit must be 9 non-negative numbers, one per node"),
         ({"cols": 0}, "cols must be a positive integer"),
-        ({"horizon": 0}, "horizon must be an integer of at least 1"),
+        ({"horizon": 0}, "horizon must be a positive integer"),
         ({"gamma": 2.0}, "gamma must lie strictly between 0 and 1"),
     ],
 )

@@ -13,8 +13,14 @@ from gymnasium.utils import seeding
 
 import mfnet_envs
 from mfnet_envs import tools
-from mfnet_envs._parallel_checks import NotOffered, Subject
-from mfnet_envs.testing import CHECKS, ParallelEnvConformance, check_parallel_env, examine
+from mfnet_envs.conformance import (
+    CHECKS,
+    NotOffered,
+    ParallelEnvConformance,
+    Subject,
+    check_parallel_env,
+    examine,
+)
 
 AGENTS = ["die_0", "die_1"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mfnet_envs.checks import check_model
+from mfnet_envs.conformance.models import check_model
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.scenarios.twobytwo_v0 import TwoByTwo, best_fares, build, selfish_equilibrium, total_fares
@@ -171,7 +171,7 @@ def test_it_keeps_the_contract(options: dict[str, Any]) -> None:
         ({"alpha": 1.2}, "alpha must lie between 0 and 1"),
         ({"alpha": math.nan}, "alpha must lie between 0 and 1"),
         ({"paid": "gross"}, "paid must be 'fare' or 'net', not 'gross'"),
-        ({"days": 0}, "days must be an integer of at least 1"),
+        ({"days": 0}, "days must be a positive integer"),
         ({"gamma": 1.0}, "gamma must lie strictly between 0 and 1"),
     ],
 )

@@ -18,12 +18,14 @@ import toys
 from scipy import stats
 
 from mfnet_agents import updates
-from mfnet_agents.config import DecNeuralACConfig
-from mfnet_agents.dec_neural_ac import DecNeuralAC
-from mfnet_agents.energy import EnergyPolicy
+from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
+from mfnet_agents.dec_neural_ac.ball import Ball
+from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
+from mfnet_agents.dec_neural_ac.paper import Paper
+from mfnet_agents.dec_neural_ac.sampling import RECORDED, Rollout, Sampler, visitation_pairs
 from mfnet_agents.nets import TwoLayer
-from mfnet_agents.policies import IndividualPolicy, LearnedPolicy
-from mfnet_agents.sampling import Rollout, Sampler, visitation_pairs
+from mfnet_agents.policies.energy import EnergyPolicy
+from mfnet_agents.policies.individual import IndividualPolicy, LearnedPolicy
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.simulator import Simulator
@@ -85,7 +87,8 @@ def test_advantages_are_a_double_sum(lambda_: float) -> None:
     rng = np.random.default_rng(0)
     delta, cut = rng.normal(size=(steps, worlds, nodes)), rng.random((steps, worlds)) < 0.25
     assert cut.any()
-    found = updates.lambda_advantages(torch.as_tensor(delta), torch.as_tensor(cut), gamma, lambda_)
+    rows = torch.as_tensor(delta).permute(2, 0, 1)
+    found = updates.lambda_advantages(rows, torch.as_tensor(cut), gamma, lambda_).permute(1, 2, 0)
     for t, b in itertools.product(range(steps), range(worlds)):
         truth = np.zeros(nodes)
         for n in range(steps - t):
@@ -100,8 +103,8 @@ def test_advantages_at_lambda_one_are_returns() -> None:
     steps, gamma = 6, 0.9
     rng = np.random.default_rng(1)
     r, v = rng.normal(size=steps), rng.normal(size=steps + 1)
-    delta = torch.as_tensor(r + gamma * v[1:] - v[:-1])[:, None, None]
-    found = updates.lambda_advantages(delta, torch.zeros((steps, 1), dtype=torch.bool), gamma, 1.0)[:, 0, 0]
+    delta = torch.as_tensor(r + gamma * v[1:] - v[:-1])[None, :, None]
+    found = updates.lambda_advantages(delta, torch.zeros((steps, 1), dtype=torch.bool), gamma, 1.0)[0, :, 0]
     for t in range(steps):
         to_go = sum(gamma**n * r[t + n] for n in range(steps - t)) + gamma ** (steps - t) * v[steps]
         assert float(found[t]) == pytest.approx(to_go - v[t])
@@ -112,11 +115,12 @@ def test_credit_sums_over_the_ball(kappa: int) -> None:
     graph = nx.lollipop_graph(4, 3)
     network = StateNetwork(graph)
     hops = dict(nx.all_pairs_shortest_path_length(graph))
-    advantages = np.random.default_rng(0).normal(size=(5, 7))
-    found = updates.credit(torch.as_tensor(advantages), torch.as_tensor(network.ball(kappa), dtype=torch.float64))
+    advantages, ball = np.random.default_rng(0).normal(size=(7, 5)), Ball.of(network, kappa)
+    found = ball.sum(torch.as_tensor(advantages))
     for s in range(7):
         inside = [y for y in range(7) if hops[s][y] <= kappa]
-        assert found[:, s].numpy() == pytest.approx(advantages[:, inside].sum(1))
+        assert found[s].numpy() == pytest.approx(advantages[inside].sum(0))
+        assert ball.heard[s] == len(inside)
 
 
 def test_running_mean_is_the_arithmetic_mean() -> None:
@@ -135,15 +139,16 @@ def test_step_size_of_the_paper() -> None:
 
 def test_scale_of_advantages() -> None:
     """Root mean squares weighted by how many agents acted: one number, or one for each state; never zero."""
-    advantages, agents = torch.tensor([[3.0, 1.0], [4.0, 9.0]]), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
-    assert float(updates.rms(advantages, agents, per_state=False)) == pytest.approx(math.sqrt((9 + 2 + 48) / 6))
-    found = updates.rms(advantages, agents, per_state=True).tolist()
-    assert found == pytest.approx([math.sqrt((9 + 48) / 4), 1])
-    assert float(updates.rms(advantages, 0 * agents, per_state=False)) > 0
+    advantages, agents = torch.tensor([[3.0, 4.0], [1.0, 9.0]]), torch.tensor([[1.0, 3.0], [2.0, 0.0]])
+    summed = updates.squares(advantages, agents)
+    assert updates.SCALES["global"](summed).tolist() == pytest.approx([math.sqrt((9 + 2 + 48) / 6)] * 2)
+    assert updates.SCALES["state"](summed).tolist() == pytest.approx([math.sqrt((9 + 48) / 4), 1])
+    assert updates.SCALES["none"](summed).tolist() == [1, 1]
+    assert float(updates.rms(updates.squares(advantages, 0 * agents)).min()) > 0
 
 
 def test_centred() -> None:
-    assert updates.centred(torch.tensor([[1.0, 5.0], [3.0, 5.0]])).tolist() == [[-1, 0], [1, 0]]
+    assert updates.centred(torch.tensor([[1.0, 3.0], [5.0, 5.0]])).tolist() == [[-1, 1], [0, 0]]
 
 
 # -- the laws of samples
@@ -208,8 +213,10 @@ def test_returns_of_restarted_episodes() -> None:
 def test_rollout_keeps_true_successors() -> None:
     """Where a world goes on, the next row is its successor; where it is cut (a share 1 - gamma), it starts anew."""
     of, policy = game(), policy_of("individual")
-    sampler = Sampler(Simulator(of.model), "restart", GAMMA, 200, np.random.default_rng(7))
-    sample, _ = sampler.rollout(policy, 50, successors_act=True)
+    kept = ("sizes", "actions", "next_actions")
+    sampler = Sampler(Simulator(of.model), "restart", GAMMA, 200, np.random.default_rng(7), kept)
+    sample, _ = sampler.rollout(policy, 50)
+    assert (sample.served.size, sample.unserved.size) == (0, 0)
     goes_on = ~sample.cut[:-1]
     assert np.array_equal(sample.crowd[1:][goes_on], sample.next_crowd[:-1][goes_on])
     assert not np.array_equal(sample.crowd[1:][~goes_on], sample.next_crowd[:-1][~goes_on])
@@ -232,8 +239,7 @@ def exact_q(of: ExactGame, policy: LearnedPolicy) -> np.ndarray:
 def gradient_18(of: ExactGame, policy: LearnedPolicy, q: np.ndarray, kappa: int, gamma: float = GAMMA) -> torch.Tensor:
     """(18), all pairs with their probabilities: 1 / (1 - gamma) E_sigma [sum over the ball of Q_y] grad log Pi_s."""
     chance = visitation(of, policy)[of.pair_counts] * of.pair_probabilities(policy)
-    ball = torch.as_tensor(of.model.network.ball(kappa), dtype=torch.float64)
-    bracket = updates.credit(torch.as_tensor(q), ball) * torch.as_tensor(chance)[:, None] / (1 - gamma)
+    bracket = q @ of.model.network.ball(kappa).T * chance[:, None] / (1 - gamma)
     return policy.weighted_score(of.pairs.sum(2), of.pairs, bracket)
 
 
@@ -340,8 +346,9 @@ def local_q(algo: DecNeuralAC, pair: np.ndarray, node: int, hops: int) -> float:
 
 def learnt_q(algo: DecNeuralAC, of: ExactGame) -> np.ndarray:
     """Q-hat of every pair and node, ``(P, V)``."""
-    pairs = algo._pairs(of.pairs.sum(2), of.pairs)
-    return algo.critic.value(algo.omega, algo._zeta(pairs)).numpy().T
+    assert isinstance(algo.trained, Paper)
+    zeta = algo.trained.zeta_of(algo.learned, of.pairs.sum(2), of.pairs)
+    return algo.critic.value(algo.omega, zeta).numpy().T
 
 
 def paper(**options: Any) -> DecNeuralAC:
@@ -381,6 +388,7 @@ def test_algorithm_1_stays_in_its_ball() -> None:
 def test_algorithm_1_by_hand() -> None:
     """Two updates written out for one node, from the very samples that the trainer drew."""
     algo, twin = (paper(critic_steps=3, critic_lr=0.1, radius=5.0) for _ in range(2))
+    assert isinstance(twin.trained, Paper)
     found, _ = algo.fit_critics()
     w0 = twin.critic.start[0].numpy().T.copy()
     signs = twin.critic.signs[0].numpy() / math.sqrt(128)
@@ -390,8 +398,8 @@ def test_algorithm_1_by_hand() -> None:
         return float(signs @ np.maximum(w @ zeta, 0))
 
     for _ in range(2):
-        sample, _ = twin.sampler.rollout(twin.learned, 1, successors_act=True)
-        here, there = (twin._zeta(sample, following=f)[0, 0].numpy() for f in (False, True))
+        sample, _ = twin.sampler.rollout(twin.learned, 1)
+        here, there = (twin.trained.zeta(sample, following=f)[0, 0].numpy() for f in (False, True))
         w = iterates[-1]
         delta = q(w, here) - sample.rewards[0, 0, 0] - GAMMA * q(w, there)
         w = w - 0.1 * delta * signs[:, None] * (w @ here > 0)[:, None] * here
@@ -434,6 +442,7 @@ def test_practical_actor_step_by_hand(baseline: str, scale: str, score: str) -> 
     with pytest.warns(UserWarning, match="below hops"):
         algo = config.training(hops=1, credit_hops=kappa, score=score).build_algo()
     assert isinstance(algo, DecNeuralAC)
+    algo.sampler.kept = frozenset(RECORDED) - {"next_actions"}
     sample, episodes = algo.sampler.rollout(algo.learned, steps)
     assert sample.cut.any()
 
@@ -493,10 +502,11 @@ def test_scores_of_the_unserved_suffice() -> None:
     gradients: list[list[torch.Tensor]] = [[], []]
     for _ in range(60):
         algos[0].learned.update(start.clone())
+        algos[0].sampler.kept = frozenset(RECORDED) - {"next_actions"}
         sample, episodes = algos[0].sampler.rollout(algos[0].learned, 20)
         for algo, found in zip(algos, gradients, strict=True):
             algo.learned.update(start.clone())
-            algo.omega.copy_(algo.critic.start)  # values stay 0
+            algo.omega = algo.critic.start  # values stay 0
             algo.learn_from(sample, episodes)
             found.append(algo.learned.theta - start)
     full, short = (torch.stack(found) for found in gradients)

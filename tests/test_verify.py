@@ -16,13 +16,13 @@ import pytest
 from scipy import stats
 
 from mfnet_agents import cli
-from mfnet_agents.verify import EXPERIMENTS, decay, decomposition, instances, locality, page, runner
-from mfnet_agents.verify.statement import Settings, judged
-from mfnet_agents.verify.step_laws import chi_square
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.model import LocalModel
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.simulator import Simulator
+from mfnet_theory import EXPERIMENTS, decay, decomposition, instances, locality, page, runner
+from mfnet_theory.statement import Settings, judged
+from mfnet_theory.step_laws import chi_square
 
 QUIET = Settings(say=lambda line: None)
 
@@ -226,8 +226,8 @@ REFUSED = {
     "too large": (["--model", "MFNet-Grid-v0"], "too many to enumerate"),
     "too many pairs": (["--model", "MFNet-Grid-v0", "--env", "rows=2", "cols=2", "population=12"], "too many"),
     "unknown id": (["--model", "MFNet-Gird-v0"], "did you mean 'MFNet-Grid-v0'"),
-    "unknown module": (["--model", "nowhere:model"], "cannot be imported"),
-    "no model": (["--model", "test_verify:no_model"], "makes a dict; verify needs a LocalModel"),
+    "unknown module": (["--model", "nowhere:model"], "there is no module 'nowhere'"),
+    "no model": (["--model", "test_verify:no_model"], "returns a dict; a scenario returns a LocalModel"),
     "options of nothing": (["--env", "rows=2"], "say which one with --model"),
     "seed": (["--seed", "-1"], "--seed"),
 }

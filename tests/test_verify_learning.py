@@ -9,8 +9,8 @@ import pytest
 import torch
 from scipy import integrate, stats
 
-from mfnet_agents.verify import critic, learning, population
-from mfnet_envs.exact import compositions
+from mfnet_envs.compositions import compositions
+from mfnet_theory import critic, learning, population
 
 # -- critics
 

@@ -10,11 +10,12 @@ import toys
 from scipy import stats
 
 from mfnet_agents.nets import TwoLayer
-from mfnet_agents.verify import classes, decay, gradient, radii
-from mfnet_agents.verify.instances import Crowded, Stayers
-from mfnet_agents.verify.statement import Settings
-from mfnet_envs.exact import ExactGame, IndividualTable, NamedGame, TeamTable, compositions
+from mfnet_envs.compositions import compositions
+from mfnet_envs.exact import ExactGame, IndividualTable, NamedGame, TeamTable
 from mfnet_envs.network import StateNetwork
+from mfnet_theory import classes, decay, estimate, gradient, radii
+from mfnet_theory.instances import Crowded, Stayers
+from mfnet_theory.statement import Settings
 
 # -- classes
 
@@ -115,7 +116,7 @@ def test_slope_is_that_of_named_agents(small: ExactGame) -> None:
     assert gradient.slope(other, direction)[0] != pytest.approx(truth, rel=1e-2)
 
 
-@pytest.mark.parametrize("kind", gradient.KINDS)
+@pytest.mark.parametrize("kind", estimate.KINDS)
 def test_log_law_by_hand(kind: str) -> None:
     """Two agents, two actions, one neuron per action with sign +: f(mu, h) = relu(h_a w_a) summed, over sqrt(2)."""
     model = Crowded(StateNetwork.line(3), 2)
@@ -125,7 +126,7 @@ def test_log_law_by_hand(kind: str) -> None:
     policy.net = TwoLayer(torch.ones((3, 2), dtype=torch.float64), weights)
     policy.update(weights)
     f = [1.9 / math.sqrt(2), 1.3 / math.sqrt(2), 0.7 / math.sqrt(2)]  # of (0, 2), (1, 1), (2, 0)
-    tau = gradient.TAU
+    tau = estimate.TAU
     weight = {
         "energy": [math.exp(tau * x) for x in f],
         "tilted": [c * math.exp(2 * tau * x) for c, x in zip((1, 2, 1), f, strict=True)],
@@ -135,7 +136,7 @@ def test_log_law_by_hand(kind: str) -> None:
     assert law == pytest.approx(np.array(weight) / sum(weight), abs=1e-12)
 
 
-@pytest.mark.parametrize("kind", gradient.KINDS)
+@pytest.mark.parametrize("kind", estimate.KINDS)
 def test_scores_are_found_wrong_when_the_temperature_is(kind: str, small: ExactGame) -> None:
     policy = gradient.learned(small.model, kind, 0)
     errors, checked = gradient.score_errors(policy, 1, 2)
@@ -147,21 +148,21 @@ def test_scores_are_found_wrong_when_the_temperature_is(kind: str, small: ExactG
 
 
 def test_bias_is_bounded_and_gone_on_the_whole_graph(small: ExactGame) -> None:
-    for kind in gradient.KINDS:
+    for kind in estimate.KINDS:
         case = gradient.learned_case(small, kind, 0)
         biases = [case.biases(k).max() for k in range(3)]
         assert biases[0] > 1e-3
         assert biases[2] <= 1e-12
         for k, power in enumerate((0, 1, 1)):  # osc = 1, |S| = 3, ||zeta|| <= sqrt(2)
             agents = 1 if kind == "energy" else 2
-            bound = 2 * gradient.TAU * agents * 3 * math.sqrt(2) * 0.9**power / 0.1**2
+            bound = 2 * estimate.TAU * agents * 3 * math.sqrt(2) * 0.9**power / 0.1**2
             assert case.bias_bound(k) == pytest.approx(bound)
             assert biases[k] <= bound
     assert decay.bound(small.model, 0.9, 2) == pytest.approx(9)
 
 
 def test_estimate_has_the_mean_of_18_and_tells_mistakes() -> None:
-    found = gradient.check_estimate("energy", 5, 120, 60)
+    found = estimate.check_estimate("energy", 5, 120, 100)
     assert max(found.mean_error, found.dropped) <= 1e-12
     assert found.off <= found.limit < min(found.wrong.values())
 
@@ -171,11 +172,11 @@ def test_deviations_against_the_t_distribution() -> None:
     drawn = np.random.default_rng(0).normal(size=(50, 4))
     drawn[:, 3] = 2.0
     truth = np.array([0.0, 0, 0, 2])
-    limit, off = gradient.deviations(drawn, truth)
-    assert 3 * 2 * stats.t.sf(limit, 49) == pytest.approx(gradient.CHANCE)
+    limit, off = estimate.deviations(drawn, truth)
+    assert 3 * 2 * stats.t.sf(limit, 49) == pytest.approx(estimate.CHANCE)
     assert off < limit
-    assert gradient.deviations(drawn, truth + [10 * drawn[:, 0].std() / 50**0.5, 0, 0, 0])[1] > limit
-    assert gradient.deviations(drawn, truth + [0, 0, 0, 0.1])[1] == math.inf
+    assert estimate.deviations(drawn, truth + [10 * drawn[:, 0].std() / 50**0.5, 0, 0, 0])[1] > limit
+    assert estimate.deviations(drawn, truth + [0, 0, 0, 0.1])[1] == math.inf
 
 
 def test_a_model_without_choices_has_no_gradient() -> None:

@@ -116,6 +116,15 @@ def test_missing_and_unknown_agents(view: str) -> None:
         play(view, env, ghost=0)
 
 
+@pytest.mark.parametrize("view", ["teams", "agents"])
+@pytest.mark.parametrize("actions", [None, 3, [0, 0, 0, 0], np.zeros(4), "stay"])
+def test_a_joint_action_is_a_dict(view: str, actions: Any) -> None:
+    with pytest.raises(
+        TypeError, match=f"step takes a dict with an action for each agent, not {type(actions).__name__}"
+    ):
+        ready(view).step(actions)
+
+
 def test_bad_arrays() -> None:
     with pytest.raises(ValueError, match=r"actions must have shape \(25, 5\)"):
         ready("teams").step_array(np.zeros((24, 5)))
@@ -155,7 +164,11 @@ def test_the_edge_of_the_box_belongs_to_it() -> None:
         ("teams", {"logit_scale": 0}, "logit_scale must be a positive number, not 0"),
         ("teams", {"observe": "all"}, "observe must be 'own', 'hood' or a number of hops"),
         ("teams", {"observe": -1}, "observe must be 'own', 'hood' or a number of hops 0, 1, 2, ..., not -1"),
-        ("agents", {"state_encoding": "hot"}, "state_encoding must be 'onehot', 'coordinates', 'index' or 'none'"),
+        (
+            "agents",
+            {"state_encoding": "hot"},
+            "state_encoding must be 'onehot' or 'coordinates' or 'index' or 'none'",
+        ),
         ("agents", {"reward": "sum"}, "reward must be 'individual' or 'mean', not 'sum'"),
         ("agents", {"render_mode": "rgb"}, "render_mode must be None or one of 'human', 'rgb_array', 'ansi'"),
     ],
@@ -177,3 +190,9 @@ def test_masks_can_be_sampled_from() -> None:
     drawn = env.action_space("team_0").sample(infos["team_0"]["action_mask"])
     assert (drawn[infos["team_0"]["action_mask"] == 0] == -1).all()
     assert env.action_space("team_0").contains(drawn)
+
+
+def test_no_number_of_hops_is_too_many() -> None:
+    """Nobody is farther away than all nodes: the same observation, at once."""
+    far, near = ready("agents", observe=10**12), ready("agents", observe=24)
+    np.testing.assert_array_equal(far.batch.observe(), near.batch.observe())

@@ -95,6 +95,19 @@ def test_lanes_differ_and_batches_repeat() -> None:
     np.testing.assert_array_equal(first, again)
 
 
+def test_a_list_of_seeds_is_one_seed() -> None:
+    """Of a single lane that of Gymnasium's own; of several lanes the same list is the same batch, another another."""
+    one, theirs = gym.make_vec("MFNet-Grid-v0"), SyncVectorEnv([lambda: gym.make("MFNet-Grid-v0")])
+    same(one.reset(seed=[9])[0], theirs.reset(seed=[9])[0])
+    env = gym.make_vec("MFNet-Grid-v0", num_envs=2)
+    first, again, swapped = (env.reset(seed=seeds)[0] for seeds in ([3, 4], [3, 4], [4, 3]))
+    np.testing.assert_array_equal(first, again)
+    assert (first[0] != first[1]).any() and (first != swapped).any()
+    follow = [env.reset(seed=[3, 4]) and env.reset(seed=seeds)[0] for seeds in (None, [None, None])]
+    np.testing.assert_array_equal(*follow)  # the stream goes on
+    assert (follow[0] != first).any()
+
+
 def test_lanes_are_reset_one_by_one_without_autoreset() -> None:
     env = CentralVectorEnv(
         mfnet_envs.make_model("MFNet-Grid-v0", population=50),
@@ -166,8 +179,9 @@ def test_bad_calls() -> None:
     env = CentralVectorEnv(mfnet_envs.make_model("MFNet-Grid-v0"), 2)
     with pytest.raises(gym.error.ResetNeeded, match="has not been reset: call reset"):
         env.step(np.zeros((2, 125)))
-    with pytest.raises(ValueError, match="seed must be one integer or None"):
-        env.reset(seed=[1, 2])
+    for seeds in ([1, 2, 3], [1, None], [1, -2], ["a", "b"]):
+        with pytest.raises(ValueError, match="a list of seeds must hold 2 non-negative integers, not "):
+            env.reset(seed=seeds)
     env.reset(seed=0)
     with pytest.raises(ValueError, match=r"actions must have shape \(2, 125\) \(25 teams of 5 numbers\), not \(125,\)"):
         env.step(np.zeros(125))

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chisquare
 
+from mfnet_envs.compositions import compositions
 from mfnet_envs.matching import ExpectedMin, served_share
 from mfnet_envs.model import Branch, LocalModel, Quota
 from mfnet_envs.network import StateNetwork
+from mfnet_envs.policy import TeamPolicy
 
 Reads = Literal["none", "own", "hood"]
 
@@ -65,6 +67,21 @@ class QuotaModel(CrowdModel):
         rate = self.quota.rate
         share = served_share(ExpectedMin(rate), mu_hood[:, :, 0, 0] * self.population, rate)[:, :, None, None]
         return xp.concat([share + 0 * others[..., :1], (1 - share) * others], axis=-1)
+
+
+class Unanimous(TeamPolicy):
+    """All agents of a team take the same action, drawn uniformly: a team law that no individual policy has."""
+
+    def teams(self, counts: np.ndarray, t: int) -> np.ndarray:
+        return np.full((len(counts), len(self.model.team_states), self.model.num_actions), 1 / self.model.num_actions)
+
+    def team_law(self, place: int, n: int) -> np.ndarray:
+        law = (compositions(n, self.model.num_actions) == n).any(1).astype(float)
+        return law / law.sum()
+
+    def sample(self, counts: np.ndarray, t: int, rng: np.random.Generator) -> np.ndarray:
+        sizes = counts[:, self.model.team_states]
+        return sizes[..., None] * np.eye(self.model.num_actions, dtype=int)[rng.integers(2, size=sizes.shape)]
 
 
 def moves(network: StateNetwork, shift: int = 0) -> np.ndarray:

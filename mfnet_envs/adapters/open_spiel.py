@@ -40,7 +40,8 @@ from urllib.parse import quote, unquote
 import numpy as np
 
 from mfnet_envs.adapters import missing
-from mfnet_envs.model import Floats, LocalModel
+from mfnet_envs.arrays import Floats
+from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy, TablePolicy
 from mfnet_envs.registration import make_model
 from mfnet_envs.simulator import ROUNDING, Simulator

@@ -13,11 +13,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.network import Ints
-from mfnet_envs.policy import Policy
+from mfnet_envs.arrays import Floats, Ints, Single
+from mfnet_envs.model import LocalModel
+from mfnet_envs.policy import Policy, TeamPolicy
 from mfnet_envs.views._joint import Action, Flow, TeamGame, largest_remainder
-from mfnet_envs.views._observe import Encoding, Observer, Single, clock_face
+from mfnet_envs.views._observe import Encoding, Observer, Overview
 from mfnet_envs.views.batch import AgentsBatch, TeamsBatch
 from mfnet_envs.views.central import CentralEnv
 from mfnet_envs.views.vector import CentralVectorEnv
@@ -74,7 +74,7 @@ class ObservedPolicy(Policy):
         return legal
 
 
-class BoxPolicy(Policy):
+class BoxPolicy(TeamPolicy):
     """Base of :class:`TeamsPolicy` and :class:`CentralPolicy`: actions of the view's Box, clipped to it.
 
     Args:
@@ -107,7 +107,7 @@ class BoxPolicy(Policy):
 
     def sample(self, counts: Ints, t: int, rng: np.random.Generator) -> Ints:
         if self.game.flow == "sample":
-            return super().sample(counts, t, rng)
+            return Policy.sample(self, counts, t, rng)
         return largest_remainder(counts[:, self.model.team_states], self._shares(counts, t))
 
     def _shares(self, counts: Ints, t: int) -> Floats:
@@ -116,6 +116,7 @@ class BoxPolicy(Policy):
 
     @property
     def acts_as_team(self) -> bool:
+        """The view decides, not the type."""
         return self.game.flow == "round"
 
 
@@ -165,9 +166,7 @@ class CentralPolicy(BoxPolicy):
         return policy
 
     def boxed(self, counts: Ints, t: int) -> Floats:
-        mu = (counts / self.model.population).astype(np.float32)
-        time = np.tile(clock_face(self.model, t), (len(counts), 1))
-        return _answers(self.actions, np.concatenate([mu, time], 1), self.game.legal.size)
+        return _answers(self.actions, Overview(self.model)(counts, t), self.game.legal.size)
 
 
 def _seen_by_teams(observer: Observer, counts: Ints, t: int) -> Single:

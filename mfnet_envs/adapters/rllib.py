@@ -20,8 +20,8 @@ import numpy as np
 
 from mfnet_envs.adapters import missing
 from mfnet_envs.adapters.policies import ObservedPolicy
+from mfnet_envs.arrays import Single
 from mfnet_envs.registration import PARALLEL_VIEWS, Scenario, parallel_env, register, scenarios
-from mfnet_envs.views._observe import Single
 from mfnet_envs.views.agents import AgentsEnv
 
 try:

@@ -14,17 +14,16 @@ import numpy as np
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from mfnet_envs import render
 from mfnet_envs.adapters import missing
 from mfnet_envs.adapters.policies import CentralPolicy, ObservedPolicy, TeamsPolicy
-from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.network import Ints
+from mfnet_envs.arrays import Single
+from mfnet_envs.drawing import render
+from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy
 from mfnet_envs.registration import RegisteredVectorEnv, batch_env
-from mfnet_envs.views._joint import one_of
-from mfnet_envs.views._observe import Single
 from mfnet_envs.views.batch import AgentsBatch, TeamsBatch
 from mfnet_envs.views.vector import CentralVectorEnv
+from mfnet_envs.words import one_of
 
 try:
     import torch
@@ -182,8 +181,6 @@ class BatchVecEnv(NetworkVecEnv):
     def __init__(self, batch: AgentsBatch | TeamsBatch, render_mode: str | None = None, name: str = "mfnet") -> None:
         self.batch, self.name = batch, name
         self._mode = render_mode
-        self._before: Ints | None = None  # counts of the first world before the last step
-        self._paid: Floats = np.zeros(batch.num_actors)
         space = batch.single_observation_space, batch.single_action_space
         super().__init__(batch.num_worlds * batch.num_actors, *space)
 
@@ -193,7 +190,6 @@ class BatchVecEnv(NetworkVecEnv):
 
     def reset(self) -> Single:
         """Start an episode in every world: observations ``(num_envs, size)``."""
-        self._before = None
         return self._rows(self.batch.reset(self._seed()))
 
     def step_wait(self) -> Step:
@@ -201,14 +197,12 @@ class BatchVecEnv(NetworkVecEnv):
         actions = np.asarray(self._actions)
         if len(actions) != n:
             raise ValueError(f"there must be one action for each of the {n} lanes, not {len(actions)}")
-        before = batch.counts[0]
         observations, rewards, truncated, _ = batch.step(actions.reshape(batch.num_worlds, -1, *actions.shape[1:]))
-        self._before, self._paid = before, rewards[0]
         seen = self._rows(observations)
         infos: list[dict[str, Any]] = [{} for _ in range(n)]
         if truncated:
             infos = [{"TimeLimit.truncated": True, "terminal_observation": row} for row in seen]
-            seen, self._before = self._rows(batch.reset()), None
+            seen = self._rows(batch.reset())
         return seen, rewards.reshape(-1).astype(np.float32), np.full(n, truncated), infos
 
     def action_masks(self) -> NDArray[np.bool_]:
@@ -242,12 +236,7 @@ class BatchVecEnv(NetworkVecEnv):
 
     def get_images(self) -> list[Any]:
         """The picture of the first world."""
-        batch = self.batch
-        scene = render.Scene(batch.counts[0])
-        if self._before is not None:
-            mean = float(self._paid.mean() if self.is_maskable else self._paid.sum())
-            scene = render.Scene(batch.counts[0], self._before, batch.chosen(), batch.clock, mean)
-        return [render.show(self.render_mode, batch.model, scene, self.name)]
+        return [render.show(self.render_mode, self.model, self.batch.scene(), self.name)]
 
     def _mask_of(self, lane: int) -> NDArray[np.bool_]:
         mask: NDArray[np.bool_] = self.action_masks()[lane]

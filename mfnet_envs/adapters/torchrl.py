@@ -12,8 +12,8 @@ import numpy as np
 from gymnasium.spaces import Discrete
 
 from mfnet_envs.adapters import missing
+from mfnet_envs.arrays import Single
 from mfnet_envs.registration import batch_env
-from mfnet_envs.views._observe import Single
 from mfnet_envs.views.batch import Batch
 
 try:

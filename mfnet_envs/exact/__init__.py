@@ -4,7 +4,7 @@
 independently and more slowly; ``best_individual`` and ``best_team`` search the decentralised classes.
 """
 
-from mfnet_envs.exact.compositions import compositions, rank
+from mfnet_envs.compositions import compositions, rank
 from mfnet_envs.exact.evaluation import Evaluation
 from mfnet_envs.exact.game import ExactGame
 from mfnet_envs.exact.named import NamedGame

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mfnet_envs.arrays import Floats
 from mfnet_envs.exact.localised import by_node, conditional_mean, td_lambda_values
 from mfnet_envs.exact.tables import has_team_law
-from mfnet_envs.model import Floats
 from mfnet_envs.policy import Policy
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfnet_envs.exact.compositions import compositions, how_many, multinomial_pmf, rank
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.compositions import compositions, how_many, multinomial_pmf, rank
 from mfnet_envs.exact.evaluation import Evaluation, solve
 from mfnet_envs.exact.kernel import Kernel
 from mfnet_envs.exact.localised import spread_within
 from mfnet_envs.exact.tables import SURE, as_played, as_policy, has_team_law, normalised
-from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.network import Ints
+from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy
 
 MAX_COUNT_VECTORS = 10_000  # a dense law between them then takes 800 MB
@@ -39,9 +39,10 @@ class ExactGame:
         ValueError: gamma outside (0, 1), an instance too large to enumerate, or a model that reads a clock.
 
     A *policy* is a table pi ``(S, N + 1, A)``, whose entry (s, n) is played by agents of s when n of them are there, or
-    a :class:`~mfnet_envs.policy.Policy`, taken at t = 0. One that has ``team_law(place, n)``, the probabilities of the
-    compositions of n for the team at that place of ``model.team_states``, draws its teams' actions from that. Gradients
-    are with respect to the policy's own parameters: the logits of a table, the weights of a learner.
+    a :class:`~mfnet_envs.policy.Policy`, taken at t = 0. A :class:`~mfnet_envs.policy.TeamPolicy` draws its teams'
+    actions from its ``team_law(place, n)``, the probabilities of the compositions of n for the team at that place of
+    ``model.team_states``. Gradients are with respect to the policy's own parameters: the logits of a table, the weights
+    of a learner.
 
     >>> import mfnet_envs
     >>> game = ExactGame(mfnet_envs.make_model("MFNet-Grid-v0", rows=1, cols=3, population=4, matching="independent"))

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mfnet_envs.exact.compositions import compositions, expand, how_many, rank
-from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.network import Ints
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.compositions import compositions, expand, how_many, rank
+from mfnet_envs.model import LocalModel
 
 CHUNK = 4_000_000  # entries worked on at once
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mfnet_envs.model import Floats
-from mfnet_envs.network import Ints, StateNetwork
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.network import StateNetwork
 
 
 def looks(network: StateNetwork, situations: Ints, node: int, hops: int) -> Ints:

@@ -12,8 +12,8 @@ from functools import cache
 
 import numpy as np
 
-from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.network import Ints
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.model import LocalModel
 
 MAX_JOINT_STATES = 4096
 

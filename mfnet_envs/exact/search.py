@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from mfnet_envs.exact.compositions import compositions, multinomial_pmf
+from mfnet_envs.arrays import Bools, Floats
+from mfnet_envs.compositions import compositions, multinomial_pmf
 from mfnet_envs.exact.game import ExactGame
 from mfnet_envs.exact.tables import IndividualTable, TeamTable, as_played, legal_compositions
-from mfnet_envs.model import Floats
-from mfnet_envs.network import Bools
 
 EXHAUSTIVE = 4096  # deterministic policies tried one by one, where there are no more
 NEVER = -1e3  # the logit of what is illegal; exp of it is 0

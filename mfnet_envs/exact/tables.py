@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfnet_envs.exact.compositions import compositions, how_many, rank
-from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.network import Bools, Ints
-from mfnet_envs.policy import Policy
+from mfnet_envs.arrays import Bools, Floats, Ints
+from mfnet_envs.compositions import compositions, how_many, rank
+from mfnet_envs.model import LocalModel
+from mfnet_envs.policy import Policy, TeamPolicy
 
 SURE = 1e-6  # how far a row of probabilities, perhaps in single precision, may be from summing to 1
 
@@ -68,7 +68,7 @@ class IndividualTable(Policy):
         return one_hot
 
 
-class TeamTable(Policy):
+class TeamTable(TeamPolicy):
     """Any law of h(s) for every team and size: the whole class of team-decentralised policies, (14) included.
 
     Args:

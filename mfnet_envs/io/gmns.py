@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mfnet_envs.arrays import Floats
 from mfnet_envs.io.network_data import NetworkData, assembled
-from mfnet_envs.io.reading import BPR_B, BPR_POWER, Floats, Place, numbered
+from mfnet_envs.io.reading import BPR_B, BPR_POWER, Place, numbered
 
 METRES = {"mi": 1609.344, "mile": 1609.344, "miles": 1609.344, "km": 1e3, "m": 1.0, "ft": 0.3048, "feet": 0.3048}
 METRES |= {"kilometer": 1e3, "kilometers": 1e3, "meter": 1.0, "meters": 1.0}

@@ -16,7 +16,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfnet_envs.io.reading import Floats, Ints, NetworkFileError, Place, numbered
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.io.reading import NetworkFileError, Place, numbered
 
 BALANCE_ROUNDS = 10_000
 BALANCE_ERROR = 1e-10  # of the total demand

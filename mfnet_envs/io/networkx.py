@@ -9,8 +9,9 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from mfnet_envs.arrays import Floats
 from mfnet_envs.io.network_data import NetworkData, assembled
-from mfnet_envs.io.reading import BPR_B, BPR_POWER, Floats, Place
+from mfnet_envs.io.reading import BPR_B, BPR_POWER, Place
 
 Attribute = str | float
 

@@ -16,9 +16,10 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from mfnet_envs.arrays import Floats
 from mfnet_envs.io.network_data import NetworkData, assembled
 from mfnet_envs.io.networkx import links_of
-from mfnet_envs.io.reading import BPR_B, BPR_POWER, Floats, Place, geographical
+from mfnet_envs.io.reading import BPR_B, BPR_POWER, Place, geographical
 
 LICENCE = "ODbL 1.0, OpenStreetMap contributors"
 KPH_PER_MPH = 1.609344

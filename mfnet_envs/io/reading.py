@@ -8,10 +8,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
+from mfnet_envs.arrays import Floats, Ints
 
 BPR_B, BPR_POWER = 0.15, 4.0  # the usual road; given to links whose format says nothing
 EARTH_RADIUS_KM = 6371.0

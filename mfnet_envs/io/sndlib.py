@@ -15,17 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mfnet_envs.arrays import Floats
 from mfnet_envs.io.network_data import NetworkData, assembled
-from mfnet_envs.io.reading import (
-    BPR_B,
-    BPR_POWER,
-    FIBRE_KM_PER_MS,
-    Floats,
-    Place,
-    distances,
-    geographical,
-    numbered,
-)
+from mfnet_envs.io.reading import BPR_B, BPR_POWER, FIBRE_KM_PER_MS, Place, distances, geographical, numbered
 
 LICENCE = "SNDlib: free for research; cite Orlowski et al. (2010)"
 NATIVE = "?SNDlib native format"

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfnet_envs.io.reading import Floats, Ints, Place, optional_package
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.io.reading import Place, optional_package
 
 # Yellow, green, and for-hire vehicles; the spelling's case has changed over the years.
 COLUMNS = {

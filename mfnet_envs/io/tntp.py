@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mfnet_envs.arrays import Floats
 from mfnet_envs.io.network_data import NetworkData, assembled
-from mfnet_envs.io.reading import Floats, Place
+from mfnet_envs.io.reading import Place
 
 Paths = str | os.PathLike[str]
 LICENCE = "none stated; the files of github.com/bstabler/TransportationNetworks are for academic research only"

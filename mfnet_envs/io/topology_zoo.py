@@ -9,10 +9,11 @@ from typing import Any
 import networkx as nx
 import numpy as np
 
+from mfnet_envs.arrays import Floats
 from mfnet_envs.io.network_data import NetworkData, assembled
 from mfnet_envs.io.networkx import links_of
 from mfnet_envs.io.osmnx_graphml import read_graphml
-from mfnet_envs.io.reading import BPR_B, BPR_POWER, FIBRE_KM_PER_MS, Floats, Place, distances
+from mfnet_envs.io.reading import BPR_B, BPR_POWER, FIBRE_KM_PER_MS, Place, distances
 
 LICENCE = "Internet Topology Zoo: cite Knight et al. (2011)"
 USUAL_SPEED = 1e9  # bit/s, where no link states its speed

@@ -1,20 +1,30 @@
-"""The scenarios, one module each; its docstring is the user's page. They are imported when first used."""
+"""The scenarios, one module each; its docstring is the user's page. They are imported when first used.
+
+The only place that names them all: a new one is its file and a line here.
+"""
 
 import importlib
 from types import ModuleType
 
-NAMES = (
-    "grid_v0",
-    "rideshare_nyc_v0",
-    "routing_v0",
-    "braess_v0",
-    "pigou_v0",
-    "packet_v0",
-    "courier_v0",
-    "resource_v0",
-    "sis_v0",
-    "twobytwo_v0",
+from mfnet_envs.registration import register
+
+# Id, slug (its module is <slug>_v0), the steps of an evaluation.
+SCENARIOS = (
+    ("MFNet-Grid-v0", "grid", 150),
+    ("MFNet-RideShareNYC-v0", "rideshare-nyc", 400),
+    ("MFNet-Routing-v0", "routing", 1200),
+    ("MFNet-Braess-v0", "braess", 1200),
+    ("MFNet-Pigou-v0", "pigou", 1200),
+    ("MFNet-Packet-v0", "packet", 1200),
+    ("MFNet-Courier-v0", "courier", 1500),
+    ("MFNet-Resource-v0", "resource", 200),
+    ("MFNet-SIS-v0", "sis", 250),
+    ("MFNet-TwoByTwo-v0", "twobytwo", 100),
 )
+NAMES = tuple(slug.replace("-", "_") + "_v0" for _, slug, _ in SCENARIOS)
+
+for (_id, _slug, _steps), _name in zip(SCENARIOS, NAMES, strict=True):
+    register(_id, f"{__name__}.{_name}:build", max_episode_steps=_steps, slug=_slug)
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -1,8 +1,7 @@
-"""Options that scenarios share: a graph, numbers per node, and the sentences that refuse the others."""
+"""Options that scenarios share: a graph, numbers per node, the steps of an evaluation."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,8 +9,9 @@ import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mfnet_envs.model import Floats
-from mfnet_envs.network import Bools, Ints, StateNetwork
+from mfnet_envs.arrays import Bools, Floats, Ints
+from mfnet_envs.network import StateNetwork
+from mfnet_envs.words import is_whole, whole
 
 
 def network_of(
@@ -48,36 +48,9 @@ def per_node(name: str, values: ArrayLike, network: StateNetwork) -> Floats:
     return np.broadcast_to(numbers, network.num_nodes).copy()
 
 
-def non_negative(**numbers: float) -> None:
-    """Refuse what is not a finite number >= 0."""
-    for name, number in numbers.items():
-        if not (math.isfinite(number) and number >= 0):
-            raise ValueError(f"{name} must be a non-negative number, not {number!r}")
-
-
-def share(**numbers: float) -> None:
-    """Refuse what does not lie in [0, 1]."""
-    for name, number in numbers.items():
-        if not 0 <= number <= 1:
-            raise ValueError(f"{name} must lie between 0 and 1, not {number!r}")
-
-
-def whole(lowest: int, **numbers: int) -> None:
-    """Refuse what is not an integer of at least ``lowest``."""
-    for name, number in numbers.items():
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < lowest:
-            raise ValueError(f"{name} must be an integer of at least {lowest}, not {number!r}")
-
-
-def steps(horizon: int, warmup: int) -> tuple[int, int]:
+def evaluation(horizon: int, warmup: int) -> tuple[int, int]:
     """The evaluation steps, of which the first ``warmup`` do not count."""
-    whole(1, horizon=horizon)
-    if isinstance(warmup, bool) or not isinstance(warmup, int | np.integer) or not 0 <= warmup < horizon:
-        raise ValueError(f"warmup must be an integer 0 .. {horizon - 1}, shorter than the horizon, not {warmup!r}")
-    return int(horizon), int(warmup)
-
-
-def one_of(name: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse what is not among the choices."""
-    if value not in choices:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
+    steps = whole("horizon", horizon)
+    if not is_whole(warmup) or warmup >= steps:
+        raise ValueError(f"warmup must be an integer 0 .. {steps - 1}, shorter than the horizon, not {warmup!r}")
+    return steps, int(warmup)

@@ -2,7 +2,7 @@
 
 ``demand`` drivers an hour go from s to t: over a (10 x, then 50 + x) or over b (50 + x, then 10 x), x the flow of the
 link. The bridge from a to b (10 + x) tempts everybody, and with it everybody is slower: Braess's paradox, as a model of
-the paper's kind. :mod:`mfnet_envs.scenarios._congestion` is the engine; t is joined to s: a trip's end begins the next.
+the paper's kind. :mod:`mfnet_envs.engines.congestion` is the engine; t is joined to s: a trip's end begins the next.
 
 ========== =========================================================================================================
 states     6: on a link (s-a, a-t, s-b, b-t, a-b), or waiting at s for one step; without the bridge 5
@@ -20,20 +20,22 @@ information); ``ue`` and ``so``, the splits of the user equilibrium and of the s
 Reference values (total time of equilibrium and optimum, vehicles): demand 2: 104 and 103.385; 4: 348.923 and 287.385
 (price of anarchy 1.214); 6: 552 and 498; from 10 on they agree. With ``close_bridge`` the equilibrium at 6 is 498 too.
 
-Parameters: see :func:`build`. Source: Braess (1968), in the numbers of Murchland and of LeBlanc. Versions: v0, first
-release.
+Parameters: see :class:`Braess`; trips pay as in ``Congestion.branch_rewards``. Source: Braess (1968), in the
+numbers of Murchland and of LeBlanc. Versions: v0, first release.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from mfnet_envs import registration
-from mfnet_envs.scenarios._assignment import Roads
-from mfnet_envs.scenarios._congestion import Congestion
-from mfnet_envs.scenarios._link_laws import BPR
+from mfnet_envs.engines.congestion import Congestion
+from mfnet_envs.engines.link_laws import BPR
+from mfnet_envs.engines.roads import Roads
+from mfnet_envs.words import positive
 
 TINY = 1e-8  # stands for the free-flow time 0 of the links with time 10 x
 S, A, B = range(3)
@@ -43,15 +45,8 @@ PER_VEHICLE = (10.0, 1.0, 1.0, 10.0, 1.0)
 PLACES = ((0.0, 0.0), (1.0, 1.0), (1.0, -1.0))
 
 
-def build(
-    population: int = 100,
-    demand: float = 6.0,
-    close_bridge: bool = False,
-    vehicles: float | None = None,
-    dt: float = 1.0,
-    gamma: float = 0.99,
-) -> Congestion:
-    """The model of MFNet-Braess-v0.
+class Braess(Congestion):
+    """The model of this page.
 
     Args:
         population: N, the number of agents; they stand for ``vehicles``.
@@ -64,18 +59,31 @@ def build(
     Raises:
         ValueError: for an option out of its range, in one sentence.
     """
-    if not 0 < demand < float("inf"):
-        raise ValueError(f"demand must be a positive number, not {demand!r}")
-    links = len(LINKS) - bool(close_bridge)
-    tail, head = np.array(LINKS[:links]).T
-    fixed = np.array(FIXED[:links])
-    law = BPR(fixed, np.ones(links), np.array(PER_VEHICLE[:links]) / fixed, np.ones(links))
-    trips = np.zeros((3, 3))
-    trips[S, S] = demand
-    return Congestion(
-        Roads(tail, head, 3), law, trips, population,
-        vehicles=vehicles, dt=dt, coordinates=np.array(PLACES), gamma=gamma, evaluation=(1200, 700),
-    )  # fmt: skip
+
+    wording = replace(Congestion.wording, agents="drivers", place="Braess's four roads and a bridge")
+
+    def __init__(
+        self,
+        population: int = 100,
+        demand: float = 6.0,
+        close_bridge: bool = False,
+        vehicles: float | None = None,
+        dt: float = 1.0,
+        gamma: float = 0.99,
+    ) -> None:
+        positive(demand=demand)
+        links = len(LINKS) - bool(close_bridge)
+        tail, head = np.array(LINKS[:links]).T
+        law = BPR.linear(FIXED[:links], PER_VEHICLE[:links])
+        trips = np.zeros((3, 3))
+        trips[S, S] = demand
+        super().__init__(
+            Roads(tail, head, 3), law, trips, population,
+            vehicles=vehicles, dt=dt, coordinates=np.array(PLACES), gamma=gamma, evaluation=(1200, 700),
+        )  # fmt: skip
+
+
+build = Braess
 
 
 # PettingZoo's module form; options as in `build` and the views

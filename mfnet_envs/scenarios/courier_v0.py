@@ -18,10 +18,10 @@ matching   independent, the paper's form (1)-(2). Physical matching rations a no
            once, and a quota belongs to one state
 criterion  reward per step and courier, over 1500 steps of which the first 500 are warm-up; gamma .97. Couriers start
            at the depots with full bags
-bound      stationary linear programme (``_courier_lp``) of the long-run average, with a tangent of phi at every
-           integer: no policy, central and history dependent included, does better at this N. ``bound(fluid=True)``
-           drops the tangents and holds for every N. A finite window can exceed a long-run average by what is
-           in the bags when it opens, at most C / 1000 here
+bound      stationary linear programme of the long-run average (:mod:`mfnet_envs.programmes.courier_lp`), with a
+           tangent of phi at every integer: no policy, central and history dependent included, does better at this N.
+           ``bound(fluid=True)`` drops the tangents and holds for every N. A finite window can exceed a long-run
+           average by what is in the bags when it opens, at most C / 1000 here
 ========== =========================================================================================================
 
 **Heuristics.** ``stay``; ``random``; ``wander`` (uniform over N_v, but all who are at a depot fill up); ``nearest``
@@ -30,8 +30,8 @@ bound      stationary linear programme (``_courier_lp``) of the long-run average
 leaves with probability max(0, 1 - .7 N lambda_v / (C n)), n those with the same load beside him, then as ``lp``). All
 see their own state and mu(s) only; the last two need a solver.
 
-Parameters: see :func:`build`. The default instance's demand is drawn once, from ``default_rng(3)``. Versions: v0, first
-release.
+Parameters: see :class:`Courier`; what couriers earn stands in ``Courier.branch_rewards``. The default instance's demand
+is drawn once, from ``default_rng(3)``. Versions: v0, first release.
 """
 
 from __future__ import annotations
@@ -46,63 +46,111 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mfnet_envs import registration
+from mfnet_envs.arrays import Bools, Floats, Ints, like, namespace
 from mfnet_envs.bounds import Certificate
-from mfnet_envs.matching import ExpectedMin, like, namespace, served_share
-from mfnet_envs.model import Branch, Floats, LocalModel, checked_population
-from mfnet_envs.network import Bools, Ints, StateNetwork
+from mfnet_envs.heuristics import ThresholdPolicy
+from mfnet_envs.matching import ExpectedMin, served_share
+from mfnet_envs.model import Branch, LocalModel, reads
+from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform
-from mfnet_envs.scenarios import _courier_lp as courier_lp
+from mfnet_envs.programmes import courier_lp
 from mfnet_envs.scenarios import _options as options
-from mfnet_envs.scenarios._threshold import ThresholdPolicy
+from mfnet_envs.wording import Headline, Wording
+from mfnet_envs.words import checked_population, non_negative, whole
 
 EMPTY, LOADED = 0, 1  # groups
 DELIVER, ACT = 0, 1  # branches
 
 
 class Courier(LocalModel):
-    """The model of this page; build it with :func:`build`.
+    """The model of this page.
+
+    Args:
+        population: N, the number of couriers.
+        rows, cols: size of the grid; ignored when ``graph`` is given.
+        graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
+        depots: nodes where bags are filled; default: the middle cell of a grid, the first central node of a graph.
+        demand: ``(V,)`` weights, scaled to ``total_demand``; those of depots are dropped. Default: exponential numbers
+            drawn from ``default_rng(demand_seed)``.
+        total_demand: parcels per courier and step, sum of lambda.
+        capacity: C, parcels in a full bag.
+        move_cost: paid for a walk; a delivery pays 1.
+        gamma, horizon, warmup: of the criterion.
 
     Attributes:
-        rate: ``(V,)`` parcels wanted per step, N lambda.
+        demand: ``(V,)`` lambda, parcels per courier and step; rate: ``(V,)`` parcels wanted per step, N lambda.
         depots: ``(V,)`` bool.
         load_action: index of *load*, the last action.
+
+    Raises:
+        ValueError: for an option out of its range, in one sentence.
     """
+
+    law_methods = (*LocalModel.law_methods, "served")
+    wording = Wording(
+        agents="couriers",
+        place="a network of cells with depots",
+        labels={"lp": "LP flows", "threshold_lp": "threshold on the LP flows"},
+        needs={
+            "stay": "nothing",
+            "random": "nothing",
+            "wander": "where the depots are",
+            "nearest": "the way to the depots, and demand of the neighbouring nodes",
+            "lp": "the whole demand table and a solver",
+            "threshold_lp": "the whole demand table and a solver, and how many with the same load stand beside it",
+        },
+        learner_needs="samples, and the demand table, by which it scales what it sees",
+    )
 
     def __init__(
         self,
-        network: StateNetwork,
-        population: int,
-        demand: Floats,
-        depots: Bools,
-        move_cost: float,
-        gamma: float,
-        evaluation: tuple[int, int],
+        population: int = 200,
+        rows: int = 5,
+        cols: int = 5,
+        graph: nx.Graph[Any] | Sequence[tuple[int, int]] | None = None,
+        depots: Sequence[int] | None = None,
+        demand: ArrayLike | None = None,
+        demand_seed: int = 3,
+        total_demand: float = 0.15,
+        capacity: int = 3,
+        move_cost: float = 0.02,
+        gamma: float = 0.97,
+        horizon: int = 1500,
+        warmup: int = 500,
     ) -> None:
-        self.demand, self.depots, self.move_cost = demand, depots, move_cost
-        self.rate: Floats = population * demand
+        loads = whole("capacity", capacity) + 1
+        non_negative(total_demand=total_demand, move_cost=move_cost)
+        network = options.network_of(rows, cols, graph, loads)
+        self.depots = _depots(network, rows // 2 * cols + cols // 2 if graph is None else None, depots)
+        if demand is None:
+            demand = np.random.default_rng(demand_seed).gamma(1.0, 1.0, network.num_nodes)
+        weights = np.where(self.depots, 0.0, options.per_node("demand", demand, network))
+        if weights.sum() == 0:
+            raise ValueError("demand must be positive somewhere outside the depots")
+        self.demand: Floats = total_demand * weights / weights.sum()
+        self.move_cost = float(move_cost)
+        self.rate: Floats = checked_population(population) * self.demand
         self._phi: ExpectedMin | None = ExpectedMin(self.rate)
-        loads = network.layers
         load = np.tile(np.arange(loads), network.num_nodes)
         self._loaded: Bools = load > 0
-        self._targets, legal = _actions(network, depots)
+        self._targets, legal = _actions(network, self.depots)
         self.load_action = legal.shape[1] - 1
         walks = legal & (network.node_of[self._targets] != network.node_of[:, None])
         self._walks: Floats = walks.astype(float)
         self._delivered: Ints = np.arange(network.num_states) - self._loaded
-        full = np.where(load == loads - 1, np.repeat(depots, loads), False)
+        full = np.where(load == loads - 1, np.repeat(self.depots, loads), False)
         super().__init__(
             network=network,
             population=population,
             num_actions=legal.shape[1],
             branches=(Branch.to(self._delivered[:, None]), Branch.to(self._targets)),
-            reward_range=(-move_cost, 1.0),
             legal=legal,
             initial=full / full.sum(),
             groups=np.minimum(np.arange(loads), LOADED),
             gamma=gamma,
-            evaluation=evaluation,
+            evaluation=options.evaluation(horizon, warmup),
             kernel_reads="own",
-            reference_counts=np.where(self._loaded, np.repeat(self.rate, loads) / max(loads - 1, 1), 0.0),
+            reference_counts=np.where(self._loaded, np.repeat(self.rate, loads) / (loads - 1), 0.0),
         )
 
     def served(self, mu_hood: Any) -> Any:
@@ -111,10 +159,6 @@ class Courier(LocalModel):
         q = served_share(self._phi, self.population * mu_hood[:, :, 0, LOADED], self.rate)
         loads = self.network.layers
         return xp.reshape(xp.stack([q] * loads, axis=2), (q.shape[0], -1)) * like(q, self._loaded.astype(float))
-
-    def reward(self, mu_hood: Any) -> Any:
-        q = self.served(mu_hood)[..., None]
-        return q - self.move_cost * (1 - q) * like(q, self._walks)
 
     def branch_weights(self, mu_hood: Any) -> Any:
         xp = namespace(mu_hood)
@@ -131,6 +175,11 @@ class Courier(LocalModel):
         limit._phi = None
         return limit
 
+    @property
+    def headline(self) -> Headline:
+        return Headline("average", "reward per step and courier")
+
+    @reads("branch_rewards")
     def bound(self, fluid: bool = False) -> Certificate:
         """The stationary programme's value per courier; ``fluid=True`` for every population at once."""
         fluid = fluid or self._phi is None
@@ -152,15 +201,18 @@ class Courier(LocalModel):
             self._filling_up(self._evenly(), self._evenly()),
             self._filling_up(self._homewards(), self._spread()),
         )
-        lp = self._from_flows(self._flows(True).sent, nearest)
-        return {
+        simple: dict[str, Policy] = {
             "stay": one_hot(self, np.zeros(len(self.team_states), int)),
             "random": uniform(self),
             "wander": TablePolicy(self, wander),
             "nearest": TablePolicy(self, nearest),
-            "lp": TablePolicy(self, lp),
-            "threshold_lp": ThresholdPolicy(self, lp, keep=0.7),
         }
+        return simple | (self._planned(nearest) or {})
+
+    @reads("branch_rewards")
+    def _planned(self, otherwise: Floats) -> dict[str, Policy]:
+        lp = self._from_flows(self._flows(True).sent, otherwise)
+        return {"lp": TablePolicy(self, lp), "threshold_lp": ThresholdPolicy(self, lp, keep=0.7)}
 
     def _filling_up(self, empty: Floats, loaded: Floats) -> Floats:
         """``(T, A)``: walk by the tables ``(V, D)`` of the empty and the loaded; whoever can load does."""
@@ -197,6 +249,8 @@ class Courier(LocalModel):
         return np.where(total > 1e-9 * self.population, sent / np.maximum(total, 1e-300), otherwise)
 
     def _flows(self, fluid: bool) -> courier_lp.Flows:
+        """The programme's optimum; a delivery earns what the best legal action beside it does."""
+        rewards = self.branch_rewards()
         couriers = courier_lp.Couriers(
             population=self.population,
             rate=self.rate,
@@ -205,56 +259,13 @@ class Courier(LocalModel):
             delivered=self._delivered,
             targets=self._targets,
             legal=self.legal,
-            cost=self.move_cost * self._walks,
+            fare=np.where(self.legal, rewards[..., DELIVER], -np.inf).max(1),
+            cost=-rewards[..., ACT],
         )
         return courier_lp.solve(couriers, None if fluid else self._phi)
 
 
-def build(
-    population: int = 200,
-    rows: int = 5,
-    cols: int = 5,
-    graph: nx.Graph[Any] | Sequence[tuple[int, int]] | None = None,
-    depots: Sequence[int] | None = None,
-    demand: ArrayLike | None = None,
-    demand_seed: int = 3,
-    total_demand: float = 0.15,
-    capacity: int = 3,
-    move_cost: float = 0.02,
-    gamma: float = 0.97,
-    horizon: int = 1500,
-    warmup: int = 500,
-) -> Courier:
-    """The model of MFNet-Courier-v0.
-
-    Args:
-        population: N, the number of couriers.
-        rows, cols: size of the grid; ignored when ``graph`` is given.
-        graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
-        depots: nodes where bags are filled; default: the middle cell of a grid, the first central node of a graph.
-        demand: ``(V,)`` weights, scaled to ``total_demand``; those of depots are dropped. Default: exponential numbers
-            drawn from ``default_rng(demand_seed)``.
-        total_demand: parcels per courier and step, sum of lambda.
-        capacity: C, parcels in a full bag.
-        move_cost: paid for a walk; a delivery pays 1.
-        gamma, horizon, warmup: of the criterion.
-
-    Raises:
-        ValueError: for an option out of its range, in one sentence.
-    """
-    options.whole(1, capacity=capacity)
-    options.non_negative(total_demand=total_demand, move_cost=move_cost)
-    network = options.network_of(rows, cols, graph, capacity + 1)
-    at = _depots(network, rows // 2 * cols + cols // 2 if graph is None else None, depots)
-    if demand is None:
-        demand = np.random.default_rng(demand_seed).gamma(1.0, 1.0, network.num_nodes)
-    weights = np.where(at, 0.0, options.per_node("demand", demand, network))
-    if weights.sum() == 0:
-        raise ValueError("demand must be positive somewhere outside the depots")
-    return Courier(
-        network, checked_population(population), total_demand * weights / weights.sum(), at,
-        float(move_cost), gamma, options.steps(horizon, warmup),
-    )  # fmt: skip
+build = Courier
 
 
 def _depots(network: StateNetwork, middle: int | None, depots: Sequence[int] | None) -> Bools:

@@ -16,14 +16,15 @@ matching   "physical": the riders are drawn and exactly min(n, D) drivers are se
            correlated, the mean is the same); "independent": each driver is served with probability q_v, the exact
            form (1)-(2) of the paper
 criterion  discounted return per driver, gamma .95, 150 steps, drivers start uniformly
-bound      linear programme over time (``_transport_lp``), valid for every policy at this N
+bound      linear programme over time (:mod:`mfnet_envs.programmes.transport_lp`), valid for every policy at this N
 ========== =========================================================================================================
 
-Parameters: see :func:`build`. Versions: v0, first release.
+Parameters: see :class:`Grid`; what agents earn stands in ``Grid.branch_rewards``. Versions: v0, first release.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal
@@ -33,15 +34,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mfnet_envs import registration
+from mfnet_envs.arrays import Bools, Floats, Ints, like
 from mfnet_envs.bounds import Certificate
-from mfnet_envs.matching import ExpectedMin, like, served_share
-from mfnet_envs.model import Branch, Floats, LocalModel, Quota, checked_population
-from mfnet_envs.network import Ints, StateNetwork
+from mfnet_envs.heuristics import ThresholdPolicy
+from mfnet_envs.matching import ExpectedMin, served_share
+from mfnet_envs.model import Branch, LocalModel, Quota, reads
+from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform, weighted
+from mfnet_envs.programmes import transport_lp
 from mfnet_envs.scenarios import _options as options
-from mfnet_envs.scenarios import _transport_lp as transport_lp
-from mfnet_envs.scenarios._threshold import ThresholdPolicy
+from mfnet_envs.wording import Headline, Wording
+from mfnet_envs.words import checked_population, non_negative, one_of, whole
 
+SERVED, MOVED = 0, 1  # branches
 COMPASS = ((0, 0), (-1, 0), (0, 1), (1, 0), (0, -1))  # stay, up, right, down, left
 
 
@@ -74,69 +79,120 @@ LAYOUTS: dict[str, Callable[[int, int], Floats]] = {
 
 
 class Grid(LocalModel):
-    """The model of this page; build it with :func:`build`."""
+    """The model of this page.
+
+    Args:
+        population: N, the number of drivers.
+        rows, cols: size of the grid; ignored when ``graph`` is given.
+        graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
+        demand: ``(V,)`` weights, scaled to ``total_demand``; default: ``layout`` on a grid, equal on a graph.
+        layout: "two_hotspots", "four_corners" or "even".
+        total_demand: riders per driver and step, sum of lambda.
+        fare, move_cost: earned when served, paid for an empty move; both >= 0.
+        gamma, horizon: of the criterion.
+        matching: "physical" or "independent".
+
+    Attributes:
+        demand: ``(V,)`` lambda, riders per driver and step; rate: ``(V,)`` riders per step, N lambda.
+        moves: ``(V, A)`` the node each action leads to.
+        is_fluid: whether this is the limit N = infinity.
+
+    Raises:
+        ValueError: for an option out of its range, in one sentence.
+    """
+
+    law_methods = (*LocalModel.law_methods, "served")
+    wording = Wording(
+        agents="drivers",
+        place="a network of cells",
+        labels={
+            "lp": "LP flows",
+            "threshold_lp": "threshold on the LP flows",
+            "hybrid_lp": "hybrid of threshold and LP flows",
+        },
+        needs={
+            "stay": "nothing",
+            "random": "nothing",
+            "greedy": "demand of the neighbouring nodes",
+            "proportional": "demand of the neighbouring nodes",
+            "lp": "the whole demand table and a solver",
+            "threshold_lp": "the whole demand table and a solver, and how many stand beside it",
+            "hybrid_lp": "the whole demand table and a solver, and how many stand beside it",
+        },
+        learner_needs="samples, and the demand table, by which it scales what it sees",
+    )
 
     def __init__(
         self,
-        network: StateNetwork,
-        population: int,
-        demand: Floats,
-        moves: Ints,
-        legal: ArrayLike,
-        fare: float,
-        move_cost: float,
-        gamma: float,
-        horizon: int,
-        matching: Literal["physical", "independent"],
-        is_fluid: bool = False,
+        population: int = 100,
+        rows: int = 5,
+        cols: int = 5,
+        graph: nx.Graph[Any] | Sequence[tuple[int, int]] | None = None,
+        demand: ArrayLike | None = None,
+        layout: str = "two_hotspots",
+        total_demand: float = 0.7,
+        fare: float = 1.0,
+        move_cost: float = 0.1,
+        gamma: float = 0.95,
+        horizon: int = 150,
+        matching: Literal["physical", "independent"] = "physical",
     ) -> None:
-        self.demand, self.fare, self.move_cost, self.matching = demand, fare, move_cost, matching
-        self.moves = moves
-        self.is_fluid = is_fluid
-        self.rate = population * demand
-        self._phi = None if is_fluid else ExpectedMin(self.rate)
+        one_of("layout", layout, tuple(LAYOUTS))
+        one_of("matching", matching, ("physical", "independent"))
+        non_negative(fare=fare, move_cost=move_cost, total_demand=total_demand)
+        network = options.network_of(rows, cols, graph)
+        if demand is None:
+            demand = LAYOUTS[layout](rows, cols) if graph is None else np.ones(network.num_nodes)
+        weights = options.per_node("demand", demand, network)
+        if weights.sum() == 0:
+            raise ValueError("demand must be positive somewhere")
+        self.demand: Floats = total_demand * weights / weights.sum()
+        self.fare, self.move_cost, self.matching, self.is_fluid = float(fare), float(move_cost), matching, False
+        self.moves, legal = _compass_moves(network, rows, cols) if graph is None else options.moves(network)
+        self.rate: Floats = checked_population(population) * self.demand
+        self._phi: ExpectedMin | None = ExpectedMin(self.rate)
         dropoff = np.where(network.neighbors < 0, network.neighbors[:, :1], network.neighbors)
         degree = (network.neighbors >= 0).sum(1, keepdims=True)
         self.dropoff = Branch(dropoff[:, None], np.where(network.neighbors >= 0, 1 / degree, 0.0)[:, None])
         super().__init__(
             network=network,
             population=population,
-            num_actions=moves.shape[1],
-            branches=(self.dropoff, Branch.to(moves)),
-            reward_range=(-move_cost, fare),
+            num_actions=self.moves.shape[1],
+            branches=(self.dropoff, Branch.to(self.moves)),
             legal=legal,
-            quota=Quota(0, self.rate) if matching == "physical" else None,
+            quota=Quota(SERVED, self.rate) if matching == "physical" else None,
             gamma=gamma,
-            evaluation=(horizon, 0),
+            evaluation=(whole("horizon", horizon), 0),
             kernel_reads="own",
             reference_counts=self.rate,
         )
-        self._moving = (moves != moves[:, :1]).astype(float)
 
     def served(self, mu_hood: Any) -> Any:
         """q_v ``(B, V)``: the chance of a driver at v to find a rider."""
         return served_share(self._phi, self.population * mu_hood[:, :, 0, 0], self.rate)
-
-    def reward(self, mu_hood: Any) -> Any:
-        q = self.served(mu_hood)[..., None]
-        moving = like(q, self._moving)
-        return self.fare * q - self.move_cost * (1 - q) * moving
 
     def branch_weights(self, mu_hood: Any) -> Any:
         q = self.served(mu_hood)[..., None, None]
         return q * like(q, np.array([1.0, -1.0])) + like(q, np.array([0.0, 1.0]))
 
     def branch_rewards(self) -> Floats:
-        """The fare when served, the cost of a move when not."""
-        return np.stack([np.full_like(self._moving, self.fare), -self.move_cost * self._moving], 2)
+        """The fare when served, the cost of a move when not; ``(V, A, 2)``."""
+        moving = (self.moves != self.moves[:, :1]).astype(float)
+        return np.stack([np.full_like(moving, self.fare), -self.move_cost * moving], 2)
 
     def fluid(self) -> Grid:
-        return Grid(
-            self.network, self.population, self.demand, self.moves, self.legal, self.fare, self.move_cost,
-            self.gamma, self.evaluation[0], self.matching, is_fluid=True,
-        )  # fmt: skip
+        """The same city with a continuum of drivers: min(n, N lambda) are served."""
+        limit = copy.copy(self)
+        limit.is_fluid, limit._phi = True, None
+        return limit
 
+    @property
+    def headline(self) -> Headline:
+        return Headline("discounted", "return per driver")
+
+    @reads("branch_rewards")
     def bound(self) -> Certificate:
+        """The programme's value with the branch rewards in force, whichever way fares depend on node and action."""
         solution = transport_lp.solve(self._transport(), fluid=self.is_fluid)
         return Certificate(
             value=solution.value,
@@ -150,13 +206,18 @@ class Grid(LocalModel):
 
     def heuristics(self) -> dict[str, Policy]:
         """stay, random, greedy, proportional, lp (the fluid programme's flows), threshold_lp, hybrid_lp."""
-        flows = transport_lp.solve(self._transport(), fluid=True).moves
-        lp = self._from_slots(flows)
-        return {
+        simple: dict[str, Policy] = {
             "stay": one_hot(self, np.zeros(len(self.team_states), int)),
             "random": uniform(self),
             "greedy": one_hot(self, self._demand_ahead().argmax(1)[self.team_states]),
             "proportional": weighted(self, self._demand_ahead()[self.team_states]),
+        }
+        return simple | (self._planned() or {})
+
+    @reads("branch_rewards")
+    def _planned(self) -> dict[str, Policy]:
+        lp = self._from_slots(transport_lp.solve(self._transport(), fluid=True).moves)
+        return {
             "lp": lp,
             "threshold_lp": ThresholdPolicy(self, lp.table, keep=0.7),
             "hybrid_lp": ThresholdPolicy(self, lp.table, keep=0.3, floor=0.03),
@@ -169,77 +230,35 @@ class Grid(LocalModel):
     def _from_slots(self, flows: Floats) -> TablePolicy:
         """The policy of the programme's flows ``(steps, V, D)``: stay where it sends nothing."""
         nodes = np.arange(self.network.num_nodes)[:, None]
-        slot = (self.network.neighbors[:, None, :] == self.moves[:, :, None]).argmax(2)
-        table = np.where(self.legal, flows[:, nodes, slot], 0.0)
+        table = np.where(self.legal, flows[:, nodes, self._slot()], 0.0)
         total = table.sum(2, keepdims=True)
         stay = np.eye(self.num_actions)[0]
         return TablePolicy(self, np.where(total > 1e-9, table / np.maximum(total, 1e-300), stay)[:, self.team_states])
 
+    def _slot(self) -> Ints:
+        """``(V, A)``: the neighbour slot each action leads to."""
+        slot: Ints = (self.network.neighbors[:, None, :] == self.moves[:, :, None]).argmax(2)
+        return slot
+
     def _transport(self) -> transport_lp.Transport:
+        """The data of the programme. Where what is earned depends on the action it takes the best legal one."""
         v = self.network.num_nodes
+        nodes = np.arange(v)[:, None]
         dropoff = np.zeros((v, v))
-        np.add.at(dropoff, (np.arange(v)[:, None], self.dropoff.successors[:, 0]), self.dropoff.probabilities[:, 0])
+        np.add.at(dropoff, (nodes, self.dropoff.successors[:, 0]), self.dropoff.probabilities[:, 0])
+        earned = np.where(self.legal[..., None], self.branch_rewards(), -np.inf)
+        cost = np.full(self.network.neighbors.shape, np.inf)
+        np.minimum.at(cost, (nodes, self._slot()), -earned[..., MOVED])
         return transport_lp.Transport(
             self.network, self.population, self.rate, dropoff, self.initial,
-            self.fare, self.move_cost, self.gamma, self.evaluation[0],
+            earned[..., SERVED].max(1), cost, self.gamma, self.evaluation[0],
         )  # fmt: skip
 
 
-def build(
-    population: int = 100,
-    rows: int = 5,
-    cols: int = 5,
-    graph: nx.Graph[Any] | Sequence[tuple[int, int]] | None = None,
-    demand: ArrayLike | None = None,
-    layout: str = "two_hotspots",
-    total_demand: float = 0.7,
-    fare: float = 1.0,
-    move_cost: float = 0.1,
-    gamma: float = 0.95,
-    horizon: int = 150,
-    matching: Literal["physical", "independent"] = "physical",
-) -> Grid:
-    """The model of MFNet-Grid-v0.
-
-    Args:
-        population: N, the number of drivers.
-        rows, cols: size of the grid; ignored when ``graph`` is given.
-        graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
-        demand: ``(V,)`` weights, scaled to ``total_demand``; default: ``layout`` on a grid, equal on a graph.
-        layout: "two_hotspots", "four_corners" or "even".
-        total_demand: riders per driver and step, sum of lambda.
-        fare, move_cost: earned when served, paid for an empty move; both >= 0.
-        gamma, horizon: of the criterion.
-        matching: "physical" or "independent".
-
-    Raises:
-        ValueError: for an option out of its range, in one sentence.
-    """
-    network = options.network_of(rows, cols, graph)
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout must be one of {', '.join(LAYOUTS)}, not {layout!r}")
-    if matching not in ("physical", "independent"):
-        raise ValueError(f"matching must be 'physical' or 'independent', not {matching!r}")
-    for name, value in {"fare": fare, "move_cost": move_cost, "total_demand": total_demand}.items():
-        if not (np.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be a non-negative number, not {value!r}")
-    if horizon < 1:
-        raise ValueError(f"horizon must be at least 1 step, not {horizon!r}")
-    if demand is None:
-        demand = LAYOUTS[layout](rows, cols) if graph is None else np.ones(network.num_nodes)
-    weights = np.asarray(demand, np.float64)
-    if weights.shape != (network.num_nodes,) or not (np.isfinite(weights).all() and (weights >= 0).all()):
-        raise ValueError(f"demand must be {network.num_nodes} non-negative numbers, one per node")
-    if weights.sum() == 0:
-        raise ValueError("demand must be positive somewhere")
-    moves, legal = _compass_moves(network, rows, cols) if graph is None else options.moves(network)
-    return Grid(
-        network, checked_population(population), total_demand * weights / weights.sum(), moves, legal,
-        float(fare), float(move_cost), gamma, int(horizon), matching,
-    )  # fmt: skip
+build = Grid
 
 
-def _compass_moves(network: StateNetwork, rows: int, cols: int) -> tuple[Ints, Any]:
+def _compass_moves(network: StateNetwork, rows: int, cols: int) -> tuple[Ints, Bools]:
     """``(V, 5)`` targets of stay, up, right, down, left and which of them stay on the grid."""
     i, j = np.divmod(np.arange(network.num_nodes), cols)
     to = [(i + di, j + dj) for di, dj in COMPASS]

@@ -32,7 +32,7 @@ name that ``mfnet_envs.io.load`` reads, such as "topohub:sndlib/abilene" with th
 ``NetworkData``. Known values, total demand 1: Abilene, c = .29066, 19.853 packets on the way at the optimum, with as
 many the equilibrium carries .986 of the demand and fewest hops .834; GEANT, c = .12282, 24.772, .990 and .912.
 
-Parameters: see :func:`build`. Versions: v0, first release.
+Parameters: see :class:`Packet`; trips pay as in ``Congestion.branch_rewards``. Versions: v0, first release.
 """
 
 from __future__ import annotations
@@ -45,36 +45,20 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from mfnet_envs import registration
+from mfnet_envs.engines import turns
+from mfnet_envs.engines.congestion import LABELS, LEARNER_NEEDS, NEEDS, Congestion
+from mfnet_envs.engines.link_laws import MM1, PointQueue
+from mfnet_envs.engines.roads import Roads
 from mfnet_envs.io.network_data import NetworkData, with_uniform_capacity
-from mfnet_envs.scenarios import _turns as turns
-from mfnet_envs.scenarios._assignment import Roads
-from mfnet_envs.scenarios._congestion import Congestion
-from mfnet_envs.scenarios._link_laws import MM1, PointQueue
 from mfnet_envs.scenarios.routing_v0 import loaded
+from mfnet_envs.wording import Wording
+from mfnet_envs.words import is_number, one_of
 
 if TYPE_CHECKING:
     from mfnet_envs.policy import Policy
 
 LAWS = ("mm1", "point_queue")
 ROUTERS, CHORDS = 8, ((0, 4), (2, 6))
-
-
-class Packets(Congestion):
-    """The engine with the heuristics of this page; build it with :func:`build`."""
-
-    def heuristics(self) -> dict[str, Policy]:
-        """Simplest first; the last ones solve an assignment."""
-        assert isinstance(self.law, MM1 | PointQueue)
-        known = super().heuristics()
-        return {
-            "random": known["random"],
-            "shortest_path": turns.shortest_path(self, np.ones(len(self.roads.tail))),
-            "inverse_capacity": turns.shortest_path(self, 1 / self.law.capacity),
-            "ecmp": turns.equal_split(self, np.ones(len(self.roads.tail))),
-            "join_shortest_queue": turns.ShortestQueue(self),
-            "backpressure": turns.Backpressure(self, self.law.capacity),
-            **{name: known[name] for name in ("ue", "so") if name in known},
-        }
 
 
 def generated_backbone() -> NetworkData:
@@ -101,18 +85,8 @@ def generated_backbone() -> NetworkData:
     )
 
 
-def build(
-    population: int = 500,
-    network: str | os.PathLike[str] | NetworkData | None = None,
-    law: Literal["mm1", "point_queue"] = "mm1",
-    utilisation: float | None = 0.9,
-    vehicles: float | None = None,
-    blocking: float | None = None,
-    dt: float | None = None,
-    balance: bool = True,
-    gamma: float = 0.99,
-) -> Packets:
-    """The model of MFNet-Packet-v0.
+class Packet(Congestion):
+    """The model of this page: the congestion engine with heuristics of its own.
 
     Args:
         population: N, the number of agents; they stand for ``vehicles`` packets.
@@ -132,29 +106,75 @@ def build(
     Raises:
         ValueError: for an option out of its range, in one sentence.
     """
-    if law not in LAWS:
-        raise ValueError(f"law must be 'mm1' or 'point_queue', not {law!r}")
-    if utilisation is not None and not 0 < utilisation < 1:
-        raise ValueError(f"utilisation must lie between 0 and 1, or be None, not {utilisation!r}")
-    data = generated_backbone() if network is None else loaded(network)
-    data, change = data.balanced() if balance else (data, 0.0)
-    if utilisation is not None:
-        data = with_uniform_capacity(dataclasses.replace(data, demand=data.demand / data.demand.sum()), utilisation)
-    capacity = np.array(data.capacity)
-    model = Packets(
-        Roads(data.tail, data.head, data.num_nodes, data.first_through),
-        MM1(capacity) if law == "mm1" else PointQueue(1 / capacity, capacity),
-        np.asarray(data.demand),
-        population,
-        vehicles=vehicles,
-        dt=0.5 / float(capacity.max()) if dt is None else dt,
-        blocking=blocking,
-        coordinates=data.coordinates,
-        gamma=gamma,
-        evaluation=(1200, 700),
+
+    wording = Wording(
+        agents="packets",
+        place="a backbone of queues",
+        labels={"ecmp": "equal-cost multipath", "ue": LABELS["ue"], "so": LABELS["so"]},
+        needs={
+            "random": NEEDS["random"],
+            "shortest_path": "the network",
+            "inverse_capacity": "the network and its capacities",
+            "ecmp": "the network",
+            "join_shortest_queue": "the network, and how full the links ahead are",
+            "backpressure": "the network, and the queues ahead, apart for each destination",
+            "ue": NEEDS["ue"],
+            "so": NEEDS["so"],
+        },
+        learner_needs=LEARNER_NEEDS,
     )
-    model.balancing = change
-    return model
+
+    def __init__(
+        self,
+        population: int = 500,
+        network: str | os.PathLike[str] | NetworkData | None = None,
+        law: Literal["mm1", "point_queue"] = "mm1",
+        utilisation: float | None = 0.9,
+        vehicles: float | None = None,
+        blocking: float | None = None,
+        dt: float | None = None,
+        balance: bool = True,
+        gamma: float = 0.99,
+    ) -> None:
+        one_of("law", law, LAWS)
+        if utilisation is not None and not (is_number(utilisation) and 0 < utilisation < 1):
+            raise ValueError(f"utilisation must lie between 0 and 1, or be None, not {utilisation!r}")
+        data = generated_backbone() if network is None else loaded(network)
+        data, change = data.balanced() if balance else (data, 0.0)
+        if utilisation is not None:
+            data = with_uniform_capacity(dataclasses.replace(data, demand=data.demand / data.demand.sum()), utilisation)
+        capacity = np.array(data.capacity)
+        super().__init__(
+            Roads(data.tail, data.head, data.num_nodes, data.first_through),
+            MM1(capacity) if law == "mm1" else PointQueue(1 / capacity, capacity),
+            np.asarray(data.demand),
+            population,
+            vehicles=vehicles,
+            dt=0.5 / float(capacity.max()) if dt is None else dt,
+            blocking=blocking,
+            coordinates=data.coordinates,
+            gamma=gamma,
+            evaluation=(1200, 700),
+        )
+        self.balancing = change
+
+    def heuristics(self) -> dict[str, Policy]:
+        """Simplest first; the last ones solve an assignment."""
+        assert isinstance(self.law, MM1 | PointQueue)
+        known = super().heuristics()
+        return {
+            "random": known["random"],
+            "shortest_path": turns.shortest_path(self, np.ones(len(self.roads.tail))),
+            "inverse_capacity": turns.shortest_path(self, 1 / self.law.capacity),
+            "ecmp": turns.equal_split(self, np.ones(len(self.roads.tail))),
+            "join_shortest_queue": turns.ShortestQueue(self),
+            "backpressure": turns.Backpressure(self, self.law.capacity),
+            **{name: known[name] for name in ("ue", "so") if name in known},
+        }
+
+
+build = Packet
+Packets = Packet  # as it was called first
 
 
 # PettingZoo's module form; options as in `build` and the views

@@ -3,7 +3,7 @@
 ``demand`` drivers an hour go from s to t by a road that takes 1 or by one that takes x^power, x its flow. At demand 1
 all selfish drivers take the second, for a total time of 1; the best is to send only (power + 1)^(-1 / power) of them,
 half for power 1 (a total time of 3/4), and ever more for higher powers (in ever less time). t is joined to s. See
-:mod:`mfnet_envs.scenarios._congestion`.
+:mod:`mfnet_envs.engines.congestion`.
 
 ========== =========================================================================================================
 states     3: on the constant road, on the other one, or waiting at s for one step
@@ -17,33 +17,28 @@ bound      convex programme: the largest throughput of any policy, at any popula
 Heuristics: ``random``; ``shortest_path`` (free flow: all take the second road); ``logit``; ``current_time`` (1-hop
 information); ``ue`` and ``so``, the splits of the user equilibrium and of the system optimum.
 
-Parameters: see :func:`build`. Source: Pigou (1920); Roughgarden and Tardos (2002) for the powers. Versions: v0, first
-release.
+Parameters: see :class:`Pigou`; trips pay as in ``Congestion.branch_rewards``. Source: Pigou (1920); Roughgarden
+and Tardos (2002) for the powers. Versions: v0, first release.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from mfnet_envs import registration
-from mfnet_envs.scenarios._assignment import Roads
-from mfnet_envs.scenarios._congestion import Congestion
-from mfnet_envs.scenarios._link_laws import BPR
+from mfnet_envs.engines.congestion import Congestion
+from mfnet_envs.engines.link_laws import BPR
+from mfnet_envs.engines.roads import Roads
+from mfnet_envs.words import is_number, positive
 
 TINY = 1e-8  # stands for the free-flow time 0 of the second road
 
 
-def build(
-    population: int = 100,
-    demand: float = 1.0,
-    power: float = 1.0,
-    vehicles: float | None = None,
-    dt: float = 0.05,
-    gamma: float = 0.99,
-) -> Congestion:
-    """The model of MFNet-Pigou-v0.
+class Pigou(Congestion):
+    """The model of this page.
 
     Args:
         population: N, the number of agents; they stand for ``vehicles``.
@@ -56,15 +51,29 @@ def build(
     Raises:
         ValueError: for an option out of its range, in one sentence.
     """
-    if not 0 < demand < float("inf"):
-        raise ValueError(f"demand must be a positive number, not {demand!r}")
-    if not 1 <= power < float("inf"):
-        raise ValueError(f"power must be a number, at least 1, not {power!r}")
-    law = BPR(np.array([1.0, TINY]), np.ones(2), np.array([0.0, 1 / TINY]), np.array([1.0, power]))
-    return Congestion(
-        Roads(np.zeros(2, int), np.zeros(2, int), 1), law, np.array([[float(demand)]]), population,
-        vehicles=vehicles, dt=dt, gamma=gamma, evaluation=(1200, 700),
-    )  # fmt: skip
+
+    wording = replace(Congestion.wording, agents="drivers", place="Pigou's two roads")
+
+    def __init__(
+        self,
+        population: int = 100,
+        demand: float = 1.0,
+        power: float = 1.0,
+        vehicles: float | None = None,
+        dt: float = 0.05,
+        gamma: float = 0.99,
+    ) -> None:
+        positive(demand=demand)
+        if not (is_number(power) and power >= 1):
+            raise ValueError(f"power must be a number, at least 1, not {power!r}")
+        law = BPR(np.array([1.0, TINY]), np.ones(2), np.array([0.0, 1 / TINY]), np.array([1.0, power]))
+        super().__init__(
+            Roads(np.zeros(2, int), np.zeros(2, int), 1), law, np.array([[float(demand)]]), population,
+            vehicles=vehicles, dt=dt, gamma=gamma, evaluation=(1200, 700),
+        )  # fmt: skip
+
+
+build = Pigou
 
 
 # PettingZoo's module form; options as in `build` and the views

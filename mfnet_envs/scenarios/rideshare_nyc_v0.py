@@ -40,10 +40,10 @@ agents, 0 for loaded ones.
 headline is the reward per step at full scale after warm-up, beside the discounted return per agent (gamma .97).
 Through the day: two days, of which the first is warm-up.
 
-**Bound.** ``bound()`` is the stationary linear programme of :mod:`mfnet_envs.scenarios._stationary_lp`, with a tangent
+**Bound.** ``bound()`` is the stationary linear programme of :mod:`mfnet_envs.programmes.stationary_lp`, with a tangent
 of phi at every integer: no policy, centralised and history-dependent ones included, has a larger long-run average.
 ``bound(fluid=True)`` drops the tangents (m <= min(n, lambda)); it holds too, and is looser. Through the day it is the
-programme of :mod:`mfnet_envs.scenarios._day_lp`, which balances zones hour by hour: valid for every policy, though
+programme of :mod:`mfnet_envs.programmes.day_lp`, which balances zones hour by hour: valid for every policy, though
 looser than one with a variable for every step; it takes a minute for 800 agents.
 
 **Heuristics.** ``stay``; ``random`` (uniform over the zone and its neighbours); ``greedy`` (the busiest of these);
@@ -54,7 +54,7 @@ and a solver. Through the day each of them follows the clock: the present hour's
 day's programme (the two numbers of ``hybrid_lp`` were not searched again). Thursday, 800 agents, reward per step at
 full scale on the second day of 64 worlds: 997, 1057, 928, 1121, 1333, 1332, 1349 in this order; the bound is 1583.
 
-**Parameters** of :func:`build`, with defaults: ``population=800``, ``fleet=8000``, ``hour=18`` (0..23, or "day"),
+**Parameters**, with defaults: ``population=800``, ``fleet=8000``, ``hour=18`` (0..23, or "day"),
 ``weekday="thursday"`` (or 0 = Monday .. 4 = Friday), ``occupied="destination" | "markov"``,
 ``matching="physical" | "independent"``, ``fare=1.0``, ``move_cost=0.1``, ``gamma=0.97``.
 
@@ -69,9 +69,8 @@ of business days assumed for each weekday. Licence, notice and modifications: ``
 from __future__ import annotations
 
 import copy
-import difflib
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import array_api_compat
@@ -79,19 +78,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfnet_envs import registration
+from mfnet_envs.arrays import Floats
 from mfnet_envs.bounds import Certificate
 from mfnet_envs.data import manhattan
+from mfnet_envs.engines.trips import calibrated_trips, exact_trips
 from mfnet_envs.matching import ExpectedMin, served_share
-from mfnet_envs.model import Branch, LocalModel, Quota, checked_population
+from mfnet_envs.model import Branch, LocalModel, Quota, reads
 from mfnet_envs.network import StateNetwork
-from mfnet_envs.scenarios import _day_lp as day_lp
-from mfnet_envs.scenarios import _stationary_lp as stationary_lp
-from mfnet_envs.scenarios._trips import calibrated_trips, exact_trips
+from mfnet_envs.programmes import day_lp, stationary_lp
+from mfnet_envs.wording import Headline, MapWords, Wording
+from mfnet_envs.words import checked_population, did_you_mean, is_whole, non_negative, one_of, positive
 
 if TYPE_CHECKING:
     from mfnet_envs.policy import Policy
 
-Floats = NDArray[np.float64]
 Occupied = Literal["destination", "markov"]
 Matching = Literal["physical", "independent"]
 
@@ -99,11 +99,11 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
 STEP_HOURS = 5 / 60
 HOUR, DAY = 12, 288  # steps
 IDLE, LOADED = 0, 1  # groups
-PICK_UP = 0  # index of the branch of the served
+PICK_UP, DRIVE = 0, 1  # branches
 
 
 class RideShareNYC(LocalModel):
-    """The model; parameters as in the module's docstring.
+    """The model; parameters as in the module's docstring, what drivers earn in :meth:`branch_rewards`.
 
     Attributes:
         fleet: vehicles; also ``full_scale``, what turns a mean reward per agent into the fleet's.
@@ -112,11 +112,13 @@ class RideShareNYC(LocalModel):
         rate: ``(V,)`` lambda, demand per step in agents; ``rate * weight`` is the demand at full scale. This and the
             following are those of the hour; of ``hours[0]`` for ``hour="day"``, whose ``reference_counts`` are the
             day's mean.
-        trips: routes and durations, see :class:`mfnet_envs.scenarios._trips.Trips`.
+        trips: routes and durations, see :class:`mfnet_envs.engines.trips.Rides`.
 
     Raises:
         ValueError: an argument out of its range, with the range.
     """
+
+    law_methods = (*LocalModel.law_methods, "_served_share")
 
     def __init__(
         self,
@@ -130,11 +132,10 @@ class RideShareNYC(LocalModel):
         move_cost: float = 0.1,
         gamma: float = 0.97,
     ) -> None:
-        _check_positive(fleet=fleet, fare=fare)
-        _check_choice("occupied", occupied, ("destination", "markov"))
-        _check_choice("matching", matching, ("physical", "independent"))
-        if not 0 <= move_cost < float("inf"):
-            raise ValueError(f"move_cost must be a non-negative number, not {move_cost!r}")
+        positive(fleet=fleet, fare=fare)
+        non_negative(move_cost=move_cost)
+        one_of("occupied", occupied, ("destination", "markov"))
+        one_of("matching", matching, ("physical", "independent"))
         self.fleet = self.full_scale = float(fleet)
         self.weight = self.fleet / checked_population(population)
         self.fare, self.move_cost = float(fare), float(move_cost)
@@ -152,7 +153,6 @@ class RideShareNYC(LocalModel):
             population=population,
             num_actions=legal.shape[1],
             branches=(self.trips.pick_up, self.trips.drive),
-            reward_range=(-self.move_cost, self.fare),
             legal=legal,
             initial=_on_idle(np.full(zones.num_nodes, 1 / zones.num_nodes), layers),
             groups=np.minimum(np.arange(layers), LOADED),
@@ -162,6 +162,10 @@ class RideShareNYC(LocalModel):
             kernel_reads="own",
             reference_counts=rate,
             transit=self.trips.transit,
+        )
+        when = "through the day" if hour == "day" else f"{int(hour)} h"
+        self.wording = _wording(
+            f"Manhattan, {WEEKDAYS[_weekday(weekday)].capitalize()} {when}", self.fleet, self.weight
         )
         self.hours: tuple[RideShareNYC, ...] = ()
         self._plans: dict[bool, day_lp.Flows] = {}
@@ -189,14 +193,6 @@ class RideShareNYC(LocalModel):
         city.quota = None if self.quota is None else Quota(PICK_UP, rate)
         return city
 
-    def reward(self, mu_hood: Any) -> Any:
-        """(1): fare * q - move_cost * (1 - q) * 1{move} for the idle, 0 for the loaded; ``(B, R, A)``."""
-        xp = array_api_compat.array_namespace(mu_hood)
-        q = self._served_share(mu_hood)[..., None]
-        empty = xp.asarray(self._moves, dtype=q.dtype, device=array_api_compat.device(q))
-        earned = self.fare * q - self.move_cost * (1 - q) * empty
-        return earned if self.transit.any() else _interleaved(earned, 0 * earned)
-
     def branch_weights(self, mu_hood: Any) -> Any:
         """(2): the served pick up, the rest drive, the loaded always drive; ``(B, R, 1, 2)``."""
         xp = array_api_compat.array_namespace(mu_hood)
@@ -207,7 +203,9 @@ class RideShareNYC(LocalModel):
 
     def branch_rewards(self) -> Floats:
         """The fare for a pick-up, the cost of driving on empty; nothing for the loaded, ``(R, A, 2)``."""
-        idle = np.stack([np.full_like(self._moves, self.fare), -self.move_cost * self._moves], 2)
+        moves = (self.network.neighbors >= 0).astype(float)
+        moves[:, 0] = 0
+        idle = np.stack([np.full_like(moves, self.fare), -self.move_cost * moves], 2)
         return idle if self.transit.any() else np.stack([idle, 0 * idle], 1).reshape(-1, *idle.shape[1:])
 
     def fluid(self) -> RideShareNYC:
@@ -217,65 +215,92 @@ class RideShareNYC(LocalModel):
         limit.hours = tuple(city.fluid() for city in self.hours)
         return limit
 
-    def bound(self, fluid: bool = False) -> Certificate:
-        """The stationary or the day's programme's value at full scale; ``fluid=True`` for every population at once."""
-        plan = self._day_flows(fluid) if self.hours else self._flows(fluid)
-        return Certificate(
-            value=plan.value * self.weight,
-            criterion="average",
-            unit="reward per step at full scale",
-            kind="lp",
-            horizon=None,
-            gap=max(1e-7, plan.gap) if isinstance(plan, day_lp.Flows) else 1e-7,
-            assumption="every policy, centralised ones included, on the long-run average; "
-            + ("any population" if fluid else f"population {self.population}"),
+    @property
+    def headline(self) -> Headline:
+        return Headline("average", "reward per step at full scale", self.full_scale)
+
+    @reads("branch_rewards")
+    def bound(self, fluid: bool = False) -> Certificate | None:
+        """The stationary or the day's programme's value at full scale; ``fluid=True`` for every population at once.
+
+        None for branch rewards that pay the loaded, too: the programmes know what idle vehicles earn.
+        """
+        plan = self._plan(fluid)
+        return (
+            None
+            if plan is None
+            else Certificate(
+                value=plan.value * self.weight,
+                criterion="average",
+                unit="reward per step at full scale",
+                kind="lp",
+                horizon=None,
+                gap=max(1e-7, plan.gap) if isinstance(plan, day_lp.Flows) else 1e-7,
+                assumption="every policy, centralised ones included, on the long-run average; "
+                + ("any population" if fluid else f"population {self.population}"),
+            )
         )
 
     def heuristics(self) -> dict[str, Policy]:
         """Simplest first; the last three solve the programme. Through the day they follow the clock."""
-        from mfnet_envs.scenarios._by_the_clock import ByTheClock
+        from mfnet_envs.heuristics import ByTheClock
 
+        plan = self._plan(False)
+        lp = None if plan is None else plan.policy()
         if not self.hours:
-            return self._heuristics(self._flows(False).policy())
-        hourly = [city._heuristics(lp) for city, lp in zip(self.hours, self._day_flows(False).policy(), strict=True)]
+            return self._heuristics(lp)
+        by_hour = [None] * len(self.hours) if lp is None else lp
+        hourly = [city._heuristics(flows) for city, flows in zip(self.hours, by_hour, strict=True)]
         return {name: ByTheClock(self, [policies[name] for policies in hourly]) for name in hourly[0]}
 
-    def _heuristics(self, lp: Floats) -> dict[str, Policy]:
-        """The policies of one hour; ``lp (V, A)`` are shares of the programme's flows."""
+    def _heuristics(self, lp: Floats | None) -> dict[str, Policy]:
+        """The policies of one hour; ``lp (V, A)`` are shares of the programme's flows, None where there are none."""
+        from mfnet_envs.heuristics import ThresholdPolicy
         from mfnet_envs.policy import TablePolicy, one_hot, uniform, weighted
-        from mfnet_envs.scenarios._threshold import ThresholdPolicy
 
         near = np.where(self.network.neighbors < 0, -1.0, self.rate[self.network.neighbors])
-        return {
+        simple: dict[str, Policy] = {
             "stay": one_hot(self, np.zeros(len(near), int)),
             "random": uniform(self),
             "greedy": one_hot(self, near.argmax(1)),
             "proportional": weighted(self, near),
+        }
+        if lp is None:
+            return simple
+        return simple | {
             "lp": TablePolicy(self, lp),
             "threshold_lp": ThresholdPolicy(self, lp, keep=0.7),
             "hybrid_lp": ThresholdPolicy(self, lp, keep=0.3, floor=0.03),
         }
 
-    @cached_property
-    def _moves(self) -> Floats:
-        """``(V, A)``: 1 where an action drives to another zone."""
-        moves = (self.network.neighbors >= 0).astype(float)
-        moves[:, 0] = 0
-        return moves
-
     def _served_share(self, mu_hood: Any) -> Any:
         """q = phi(n) / n at the zone's own idle crowd; ``(B, V)``."""
         return served_share(self._phi, self.population * mu_hood[:, :, 0, IDLE], self.rate)
 
+    def _earnings(self) -> tuple[Floats, Floats]:
+        """For the programmes: what a pick-up earns at the best action ``(V,)``, what the others pay ``(V, D)``."""
+        rewards = self.branch_rewards().reshape(len(self.rate), -1, self.num_actions, 2)[:, IDLE]
+        fare = np.where(self.network.neighbors >= 0, rewards[..., PICK_UP], -np.inf).max(1)
+        return fare, -rewards[..., DRIVE]
+
+    @reads("branch_rewards")
+    def _plan(self, fluid: bool) -> stationary_lp.Flows | day_lp.Flows | None:
+        """The programme's optimum; None where the loaded are paid."""
+        loaded = self.branch_rewards().reshape(len(self.rate), -1, self.num_actions, 2)[:, LOADED:, 0]
+        if loaded.any():
+            return None
+        return self._day_flows(fluid) if self.hours else self._flows(fluid)
+
     def _flows(self, fluid: bool) -> stationary_lp.Flows:
+        fare, cost = self._earnings()
         fleet = stationary_lp.Fleet(
             population=self.population,
             rate=self.rate,
             destination=self.trips.destination,
             duration=self.trips.duration,
             neighbors=self.network.neighbors,
-            fare=self.fare,
-            move_cost=self.move_cost,
+            fare=fare,
+            cost=cost,
         )
         return stationary_lp.solve(fleet, None if fluid else self._phi)
 
@@ -283,15 +308,42 @@ class RideShareNYC(LocalModel):
         """Solved once; ``_plans`` may be shared with the limit, whose plan is the fluid one."""
         fluid = fluid or self._phi is None
         if fluid not in self._plans:
-            day = day_lp.Day(self.population, self.network.neighbors, self.fare, self.move_cost, HOUR)
             hours = [
-                day_lp.hour_of(city.network, city.trips, city.rate, None if fluid else city._phi) for city in self.hours
+                day_lp.hour_of(city.network, city.trips, city.rate, None if fluid else city._phi, *city._earnings())
+                for city in self.hours
             ]
-            self._plans[fluid] = day_lp.solve(day, hours)
+            self._plans[fluid] = day_lp.solve(day_lp.Day(self.population, self.network.neighbors, HOUR), hours)
         return self._plans[fluid]
 
 
 build = RideShareNYC
+
+
+def _wording(place: str, fleet: float, weight: float) -> Wording:
+    """The words of tables and pages; an agent stands for ``weight`` taxis."""
+    return Wording(
+        agents=f"agents for {fleet:,.0f} taxis",
+        place=place,
+        labels={"lp": "LP policy", "threshold_lp": "threshold-LP", "hybrid_lp": "tuned LP hybrid"},
+        needs={
+            "stay": "nothing: never moves",
+            "random": "nothing: any neighbour with equal odds; where the learner starts",
+            "greedy": "demand: drives to the busiest neighbour",
+            "proportional": "demand: neighbours with odds proportional to it",
+            "lp": "the model and a linear programme",
+            "threshold_lp": "the model and a linear programme; leaves only as far as there are too many",
+            "hybrid_lp": "the model, a linear programme, and two numbers searched on the simulated Manhattan",
+        },
+        learner_needs="samples, the demand and trip tables, no solver",
+        map=MapWords(
+            heading="Where taxis wait",
+            waiting="free taxis",
+            demand=("trips asked for", "per km² in 5 minutes"),
+            scale=weight,
+            tilt=29.0,  # the avenues lean this far to the east
+            orientation="Manhattan, turned so that its avenues point up.",
+        ),
+    )
 
 
 def _interleaved(idle: Any, loaded: Any) -> Any:
@@ -311,10 +363,9 @@ def _weekday(weekday: str | int) -> int:
     """0 = Monday .. 4 = Friday."""
     if isinstance(weekday, str) and weekday.lower() in WEEKDAYS:
         return WEEKDAYS.index(weekday.lower())
-    if isinstance(weekday, int | np.integer) and not isinstance(weekday, bool) and 0 <= weekday < len(WEEKDAYS):
+    if not isinstance(weekday, str) and is_whole(weekday) and weekday < len(WEEKDAYS):
         return int(weekday)
-    near = difflib.get_close_matches(str(weekday).lower(), WEEKDAYS, 1)
-    meant = f"; did you mean {near[0]!r}?" if near else ""
+    meant = did_you_mean(str(weekday).lower(), WEEKDAYS)
     raise ValueError(f"weekday must be 'monday' .. 'friday' or 0 .. 4, the days of the data, not {weekday!r}{meant}")
 
 
@@ -322,22 +373,9 @@ def _hours(hour: int | str) -> range:
     """The hours of the day a model goes through."""
     if isinstance(hour, str) and hour == "day":
         return range(24)
-    if isinstance(hour, int | np.integer) and not isinstance(hour, bool) and 0 <= hour < 24:
+    if not isinstance(hour, str) and is_whole(hour) and hour < 24:
         return range(int(hour), int(hour) + 1)
     raise ValueError(f"hour must be an integer 0 .. 23 (18 is the hour from 18:00 to 19:00) or 'day', not {hour!r}")
-
-
-def _check_positive(**numbers: float) -> None:
-    for name, number in numbers.items():
-        if not 0 < number < float("inf"):
-            raise ValueError(f"{name} must be a positive number, not {number!r}")
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        near = difflib.get_close_matches(str(value), choices, 1)
-        meant = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}{meant}")
 
 
 # PettingZoo's module form; options as in `build` and the views

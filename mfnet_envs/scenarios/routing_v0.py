@@ -32,21 +32,23 @@ Networks for Research files, Sioux Falls among them, are for academic research o
 values for Sioux Falls (``time_unit=0.01``, dt .01 h): 75,548.56 vehicles carry all 360,600 trips an hour; selfish ones
 .987 of them, shortest paths .61, random turns .06.
 
-Parameters: see :func:`build`. Versions: v0, first release.
+Parameters: see :class:`Routing`; trips pay as in ``Congestion.branch_rewards``. Versions: v0, first release.
 """
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from mfnet_envs import registration
+from mfnet_envs.engines.congestion import Congestion
+from mfnet_envs.engines.link_laws import BPR
+from mfnet_envs.engines.roads import Roads
 from mfnet_envs.io.network_data import NetworkData
-from mfnet_envs.scenarios._assignment import Roads
-from mfnet_envs.scenarios._congestion import Congestion
-from mfnet_envs.scenarios._link_laws import BPR
+from mfnet_envs.words import positive, whole
 
 STREET, AVENUE = (1.0, 1.0), (0.6, 2.0)  # free-flow time and capacity
 BPR_B, BPR_POWER = 0.15, 4.0
@@ -57,11 +59,8 @@ def generated_city(rows: int = 3, cols: int = 3, total_demand: float = 20.0) -> 
 
     Trips between two crossings are proportional to exp(-distance / 2); crossings on both avenues count four times.
     """
-    for name, size in {"rows": rows, "cols": cols}.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 2:
-            raise ValueError(f"{name} must be an integer, at least 2, not {size!r}")
-    if not 0 < total_demand < float("inf"):
-        raise ValueError(f"total_demand must be a positive number, not {total_demand!r}")
+    whole("rows", rows, 2), whole("cols", cols, 2)
+    positive(total_demand=total_demand)
     i, j = np.divmod(np.arange(rows * cols), cols)
     apart = abs(i[:, None] - i) + abs(j[:, None] - j)
     tail, head = np.nonzero(apart == 1)
@@ -84,19 +83,8 @@ def generated_city(rows: int = 3, cols: int = 3, total_demand: float = 20.0) -> 
     )
 
 
-def build(
-    population: int = 500,
-    network: str | os.PathLike[str] | NetworkData | None = None,
-    rows: int = 3,
-    cols: int = 3,
-    total_demand: float = 20.0,
-    vehicles: float | None = None,
-    time_unit: float = 1.0,
-    dt: float | None = None,
-    balance: bool = True,
-    gamma: float = 0.99,
-) -> Congestion:
-    """The model of MFNet-Routing-v0.
+class Routing(Congestion):
+    """The model of this page.
 
     Args:
         population: N, the number of agents; they stand for ``vehicles``.
@@ -113,24 +101,41 @@ def build(
     Raises:
         ValueError: for an option out of its range, in one sentence.
     """
-    if not 0 < time_unit < float("inf"):
-        raise ValueError(f"time_unit must be a positive number, not {time_unit!r}")
-    data = generated_city(rows, cols, total_demand) if network is None else loaded(network)
-    data, change = data.balanced() if balance else (data, 0.0)
-    time = data.free_flow_time * time_unit
-    model = Congestion(
-        Roads(data.tail, data.head, data.num_nodes, data.first_through),
-        BPR(time, *(np.array(table) for table in (data.capacity, data.b, data.power))),
-        np.asarray(data.demand),
-        population,
-        vehicles=vehicles,
-        dt=float(time.min()) / 2 if dt is None else dt,
-        coordinates=data.coordinates,
-        gamma=gamma,
-        evaluation=(1200, 700),
-    )
-    model.balancing = change
-    return model
+
+    wording = replace(Congestion.wording, agents="drivers", place="a road network")
+
+    def __init__(
+        self,
+        population: int = 500,
+        network: str | os.PathLike[str] | NetworkData | None = None,
+        rows: int = 3,
+        cols: int = 3,
+        total_demand: float = 20.0,
+        vehicles: float | None = None,
+        time_unit: float = 1.0,
+        dt: float | None = None,
+        balance: bool = True,
+        gamma: float = 0.99,
+    ) -> None:
+        positive(time_unit=time_unit)
+        data = generated_city(rows, cols, total_demand) if network is None else loaded(network)
+        data, change = data.balanced() if balance else (data, 0.0)
+        time = data.free_flow_time * time_unit
+        super().__init__(
+            Roads(data.tail, data.head, data.num_nodes, data.first_through),
+            BPR(time, *(np.array(table) for table in (data.capacity, data.b, data.power))),
+            np.asarray(data.demand),
+            population,
+            vehicles=vehicles,
+            dt=float(time.min()) / 2 if dt is None else dt,
+            coordinates=data.coordinates,
+            gamma=gamma,
+            evaluation=(1200, 700),
+        )
+        self.balancing = change
+
+
+build = Routing
 
 
 def loaded(network: str | os.PathLike[str] | NetworkData) -> NetworkData:

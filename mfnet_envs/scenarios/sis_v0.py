@@ -26,7 +26,7 @@ heuristics ``stay_in``; ``random``; ``out``; ``carefree`` (the bound's own polic
 
 If all go out and nobody moves, a large population settles at :func:`endemic_share`.
 
-Parameters: see :func:`build`. Versions: v0, first release.
+Parameters: see :class:`SIS`; what people earn stands in ``SIS.reward``. Versions: v0, first release.
 """
 
 from __future__ import annotations
@@ -41,12 +41,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mfnet_envs import registration
+from mfnet_envs.arrays import Bools, Floats, Ints, like, namespace
 from mfnet_envs.bounds import Certificate
-from mfnet_envs.matching import like, namespace
-from mfnet_envs.model import Branch, Floats, LocalModel, checked_population
-from mfnet_envs.network import Bools, Ints, StateNetwork
+from mfnet_envs.model import Branch, LocalModel
+from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform
 from mfnet_envs.scenarios import _options as options
+from mfnet_envs.wording import Headline, Wording
+from mfnet_envs.words import checked_population, non_negative, share
 
 SUSCEPTIBLE, INFECTED = 0, 1  # layers
 STAY_IN, GO_OUT = 0, 1  # actions
@@ -54,50 +56,94 @@ TINY = 1e-12
 
 
 class SIS(LocalModel):
-    """The model of this page; build it with :func:`build`.
+    """The model of this page.
+
+    Args:
+        population: N, the number of people.
+        rows, cols: size of the grid; ignored when ``graph`` is given.
+        graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
+        benefit: worth of a step out, one number or ``(V,)``; default: from .5 at the first node evenly to 1 at the
+            last.
+        beta: infections per contact: the rate at full exposure where everybody is infected.
+        delta: chance to recover in a step.
+        illness_cost: paid for every step infected.
+        indoors, moving: exposure of who stays in and of who moves, in [0, 1]; going out is 1.
+        infected: share of people ill at the start.
+        gamma, horizon: of the criterion.
 
     Attributes:
-        benefit: ``(V,)`` worth of a step out at each node.
         exposure: ``(A,)`` b_a.
+
+    Raises:
+        ValueError: for an option out of its range, in one sentence.
     """
+
+    law_methods = (*LocalModel.law_methods, "_pay")
+    wording = Wording(
+        agents="people",
+        place="a network of places where people meet",
+        labels={"stay_in": "all stay in", "out": "all go out"},
+        needs={
+            "stay_in": "nothing",
+            "random": "nothing",
+            "out": "nothing",
+            "carefree": "what going out is worth everywhere",
+            "lockdown": "the calendar, and what going out is worth everywhere",
+            "threshold": "how many susceptible people are beside it",
+            "selfish": "the law of infection, and how many at the node are infected",
+        },
+        learner_needs="samples",
+    )
 
     def __init__(
         self,
-        network: StateNetwork,
-        population: int,
-        benefit: Floats,
-        beta: float,
-        delta: float,
-        illness_cost: float,
-        indoors: float,
-        moving: float,
-        infected: float,
-        gamma: float,
-        horizon: int,
+        population: int = 200,
+        rows: int = 3,
+        cols: int = 3,
+        graph: nx.Graph[Any] | Sequence[tuple[int, int]] | None = None,
+        benefit: ArrayLike | None = None,
+        beta: float = 0.6,
+        delta: float = 0.2,
+        illness_cost: float = 1.0,
+        indoors: float = 0.1,
+        moving: float = 0.5,
+        infected: float = 0.1,
+        gamma: float = 0.98,
+        horizon: int = 250,
     ) -> None:
-        self.benefit, self.beta, self.delta, self.illness_cost = benefit, beta, delta, illness_cost
+        non_negative(beta=beta, illness_cost=illness_cost)
+        share(delta=delta, indoors=indoors, moving=moving, infected=infected)
+        network = options.network_of(rows, cols, graph, 2)
+        worth = np.linspace(0.5, 1.0, network.num_nodes) if benefit is None else benefit
+        self.benefit = options.per_node("benefit", worth, network)
+        self.beta, self.delta, self.illness_cost = float(beta), float(delta), float(illness_cost)
         self._targets, may = _actions(network)
         self.exposure: Floats = np.array([indoors, 1.0] + [moving] * (self._targets.shape[1] - 2))
-        worth = benefit[:, None] * self.exposure
-        self._pay: Floats = np.stack([worth, worth - illness_cost], 1).reshape(-1, len(self.exposure))
         there = np.repeat(self._targets, 2, 0) * 2
         health = np.tile([SUSCEPTIBLE, INFECTED], network.num_nodes)[:, None]
+        pay, agents = self._pay(), checked_population(population)
         super().__init__(
             network=network,
-            population=population,
+            population=agents,
             num_actions=len(self.exposure),
             branches=(Branch.to(there + 1 - health), Branch.to(there + health)),
-            reward_range=(float(self._pay.min()), float(self._pay.max())),
+            reward_range=(float(pay.min()), float(pay.max())),
             legal=np.repeat(may, 2, 0),
             initial=np.tile([1 - infected, infected], network.num_nodes) / network.num_nodes,
             gamma=gamma,
-            evaluation=(horizon, 0),
+            evaluation=options.evaluation(horizon, 0),
             kernel_reads="own",
-            reference_counts=np.full(network.num_states, population / network.num_nodes),
+            reference_counts=np.full(network.num_states, agents / network.num_nodes),
         )
 
     def reward(self, mu_hood: Any) -> Any:
-        return 0 * mu_hood[:, :1, :1, 0] + like(mu_hood, self._pay)
+        """What going out is worth, less the cost of being infected; the crowd does not matter."""
+        return 0 * mu_hood[:, :1, :1, 0] + like(mu_hood, self._pay())
+
+    def _pay(self) -> Floats:
+        """``(S, A)``."""
+        worth = self.benefit[:, None] * self.exposure
+        return np.stack([worth, worth - self.illness_cost], 1).reshape(-1, len(self.exposure))
 
     def branch_weights(self, mu_hood: Any) -> Any:
         xp = namespace(mu_hood)
@@ -108,6 +154,10 @@ class SIS(LocalModel):
         both = xp.stack([caught, self.delta + 0 * caught], axis=2)
         changes = xp.reshape(both, (both.shape[0], -1, both.shape[3]))
         return xp.stack([changes, 1 - changes], axis=-1)
+
+    @property
+    def headline(self) -> Headline:
+        return Headline("discounted", "return per person")
 
     def bound(self) -> Certificate:
         horizon = self.evaluation[0]
@@ -205,47 +255,7 @@ def endemic_share(beta: float, delta: float) -> float:
     return low
 
 
-def build(
-    population: int = 200,
-    rows: int = 3,
-    cols: int = 3,
-    graph: nx.Graph[Any] | Sequence[tuple[int, int]] | None = None,
-    benefit: ArrayLike | None = None,
-    beta: float = 0.6,
-    delta: float = 0.2,
-    illness_cost: float = 1.0,
-    indoors: float = 0.1,
-    moving: float = 0.5,
-    infected: float = 0.1,
-    gamma: float = 0.98,
-    horizon: int = 250,
-) -> SIS:
-    """The model of MFNet-SIS-v0.
-
-    Args:
-        population: N, the number of people.
-        rows, cols: size of the grid; ignored when ``graph`` is given.
-        graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
-        benefit: worth of a step out, one number or ``(V,)``; default: from .5 at the first node evenly to 1 at the
-            last.
-        beta: infections per contact: the rate at full exposure where everybody is infected.
-        delta: chance to recover in a step.
-        illness_cost: paid for every step infected.
-        indoors, moving: exposure of who stays in and of who moves, in [0, 1]; going out is 1.
-        infected: share of people ill at the start.
-        gamma, horizon: of the criterion.
-
-    Raises:
-        ValueError: for an option out of its range, in one sentence.
-    """
-    options.non_negative(beta=beta, illness_cost=illness_cost)
-    options.share(delta=delta, indoors=indoors, moving=moving, infected=infected)
-    network = options.network_of(rows, cols, graph, 2)
-    worth = np.linspace(0.5, 1.0, network.num_nodes) if benefit is None else benefit
-    return SIS(
-        network, checked_population(population), options.per_node("benefit", worth, network), float(beta), float(delta),
-        float(illness_cost), float(indoors), float(moving), float(infected), gamma, options.steps(horizon, 0)[0],
-    )  # fmt: skip
+build = SIS
 
 
 def _actions(network: StateNetwork) -> tuple[Ints, Bools]:

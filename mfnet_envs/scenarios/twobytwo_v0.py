@@ -30,8 +30,8 @@ published game; its ``episode_return_mean`` is the fares per driver, 5.98 at bes
 With ``paid="net"`` the bound still holds, charges only take away, and is still reached: 30 drivers who stay leave as
 many drivers as orders at both cells, where nothing is charged.
 
-Parameters: see :func:`build`. Source: Shou and Di (Transportation Research Part C, 2020), their 2 x 2 example.
-Versions: v0, first release.
+Parameters: see :class:`TwoByTwo`; what drivers earn stands in ``TwoByTwo.reward``. Source: Shou and Di (Transportation
+Research Part C, 2020), their 2 x 2 example. Versions: v0, first release.
 """
 
 from __future__ import annotations
@@ -42,12 +42,13 @@ from typing import Any, Literal
 import numpy as np
 
 from mfnet_envs import registration
+from mfnet_envs.arrays import Floats, like, namespace
 from mfnet_envs.bounds import Certificate
-from mfnet_envs.matching import like, namespace
-from mfnet_envs.model import Branch, Floats, LocalModel, checked_population
+from mfnet_envs.model import Branch, LocalModel
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import Policy, one_hot, uniform, weighted
-from mfnet_envs.scenarios import _options as options
+from mfnet_envs.wording import Headline, Wording
+from mfnet_envs.words import checked_population, one_of, share, whole
 
 CHOOSING, WORKING = 0, 1  # layers
 STAY, TO_CHEAP, TO_DEAR = 0, 1, 2  # actions
@@ -58,14 +59,49 @@ NOBODY = 1e-9
 
 
 class TwoByTwo(LocalModel):
-    """The model of this page; build it with :func:`build`.
+    """The model of this page.
+
+    Args:
+        population: N, the number of drivers; the orders stay 50 and 20.
+        alpha: the platform's charge rate, in [0, 1]: a driver at a cell with fewer orders than drivers gives away
+            alpha (1 - orders / drivers) of the fare.
+        paid: what a driver is rewarded with: the whole "fare", the platform's objective, or what is left of it, "net",
+            for learners who are to be selfish.
+        days: of the criterion, two steps each; 1 is the published game.
+        gamma: discount factor per step.
 
     Attributes:
         full_scale: what turns a reward per step and driver into fares per day, 2 N.
+
+    Raises:
+        ValueError: for an option out of its range, in one sentence.
     """
 
-    def __init__(self, population: int, alpha: float, paid: Literal["fare", "net"], days: int, gamma: float) -> None:
-        self.alpha, self.paid, self.full_scale = alpha, paid, 2.0 * population
+    law_methods = (*LocalModel.law_methods, "matched")
+    wording = Wording(
+        agents="drivers",
+        place="four cells",
+        labels={"selfish": "selfish equilibrium"},
+        needs={
+            "stay": "nothing",
+            "random": "nothing",
+            "selfish": "the population, fares, orders and charges",
+            "social": "the orders",
+        },
+        learner_needs="samples, and the orders, by which it scales what it sees",
+    )
+
+    def __init__(
+        self,
+        population: int = 100,
+        alpha: float = 0.0,
+        paid: Literal["fare", "net"] = "fare",
+        days: int = 50,
+        gamma: float = 0.95,
+    ) -> None:
+        share(alpha=alpha)
+        one_of("paid", paid, ("fare", "net"))
+        self.alpha, self.paid, self.full_scale = float(alpha), paid, 2.0 * checked_population(population)
         network = StateNetwork.grid(2, 2, layers=2)
         legal = np.zeros((8, 3), bool)
         legal[:, STAY] = True
@@ -79,7 +115,7 @@ class TwoByTwo(LocalModel):
             legal=legal,
             initial=np.where(np.isin(np.arange(8), [2 * RIGHT, 2 * LEFT]), 0.5, 0.0),
             gamma=gamma,
-            evaluation=(2 * days, 0),
+            evaluation=(2 * whole("days", days), 0),
             kernel_reads="own",
             reference_counts=np.repeat(ORDERS, 2) * np.tile([0, 1], 4) + np.tile([population / 2, 0], 4),
         )
@@ -91,6 +127,7 @@ class TwoByTwo(LocalModel):
         return xp.minimum(1 + 0 * n, like(n, ORDERS) / (n + NOBODY * (n < NOBODY)))
 
     def reward(self, mu_hood: Any) -> Any:
+        """At work the expected fare, or the driver's part of it; nothing while choosing."""
         xp = namespace(mu_hood)
         q = self.matched(mu_hood)
         pay = like(q, FARES) * q
@@ -105,9 +142,13 @@ class TwoByTwo(LocalModel):
         q = xp.reshape(xp.stack([0 * q, q], axis=2), (q.shape[0], -1, 1))
         return xp.stack([q, 1 - q], axis=-1)
 
+    @property
+    def headline(self) -> Headline:
+        return Headline("average", "fares per day", self.full_scale)
+
     def bound(self, criterion: Literal["average", "discounted"] = "average") -> Certificate:
         """Fares of the best day; or per driver, discounted over the days of the horizon."""
-        options.one_of("criterion", criterion, ("average", "discounted"))
+        one_of("criterion", criterion, ("average", "discounted"))
         best, horizon = best_fares(self.population), self.evaluation[0]
         discounted = best / self.population * sum(self.gamma**t for t in range(1, horizon, 2))
         return Certificate(
@@ -144,8 +185,8 @@ def best_fares(population: int = 100) -> float:
 
 def driver_pay(cell: int, drivers: int, alpha: float) -> float:
     """One driver's expected pay among ``drivers`` at a cell: fare d (1 - alpha (1 - d)), d = min(1, orders / n)."""
-    share = min(1.0, float(ORDERS[cell]) / drivers)
-    return float(FARES[cell]) * share * (1 - alpha * (1 - share))
+    chance = min(1.0, float(ORDERS[cell]) / drivers)
+    return float(FARES[cell]) * chance * (1 - alpha * (1 - chance))
 
 
 def selfish_equilibrium(alpha: float, population: int = 100) -> int:
@@ -157,7 +198,7 @@ def selfish_equilibrium(alpha: float, population: int = 100) -> int:
     >>> [selfish_equilibrium(alpha) for alpha in (0, 0.1, 0.5, 1)]
     [100, 97, 82, 78]
     """
-    options.share(alpha=alpha)
+    share(alpha=alpha)
     low, high = 0, checked_population(population)
     while low < high:
         x = (low + high + 1) // 2
@@ -166,31 +207,7 @@ def selfish_equilibrium(alpha: float, population: int = 100) -> int:
     return low
 
 
-def build(
-    population: int = 100,
-    alpha: float = 0.0,
-    paid: Literal["fare", "net"] = "fare",
-    days: int = 50,
-    gamma: float = 0.95,
-) -> TwoByTwo:
-    """The model of MFNet-TwoByTwo-v0.
-
-    Args:
-        population: N, the number of drivers; the orders stay 50 and 20.
-        alpha: the platform's charge rate, in [0, 1]: a driver at a cell with fewer orders than drivers gives away
-            alpha (1 - orders / drivers) of the fare.
-        paid: what a driver is rewarded with: the whole "fare", the platform's objective, or what is left of it, "net",
-            for learners who are to be selfish.
-        days: of the criterion, two steps each; 1 is the published game.
-        gamma: discount factor per step.
-
-    Raises:
-        ValueError: for an option out of its range, in one sentence.
-    """
-    options.share(alpha=alpha)
-    options.one_of("paid", paid, ("fare", "net"))
-    options.whole(1, days=days)
-    return TwoByTwo(checked_population(population), float(alpha), paid, int(days), gamma)
+build = TwoByTwo
 
 
 def _branches() -> tuple[Branch, Branch]:

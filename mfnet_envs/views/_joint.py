@@ -12,9 +12,11 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.network import Ints, StateNetwork
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.model import LocalModel
+from mfnet_envs.network import StateNetwork
 from mfnet_envs.simulator import Simulator
+from mfnet_envs.words import one_of, positive
 
 Action = Literal["logits", "shares"]
 Flow = Literal["sample", "round"]
@@ -46,22 +48,27 @@ class TeamGame:
         flow: "sample": every agent draws its action, the multinomial (5); "round": the shares are realised to within
             one agent (largest remainder). Default: "sample" for logits, "round" for shares.
         logit_scale: 5 makes the likeliest of two actions at most e^10 times as likely as the other.
+        backend: of the simulator; None: numpy.
 
     Raises:
         ValueError: an unknown word, or a model in which no state has a choice.
     """
 
     def __init__(
-        self, model: LocalModel, action: Action = "logits", flow: Flow | None = None, logit_scale: float = 5.0
+        self,
+        model: LocalModel,
+        action: Action = "logits",
+        flow: Flow | None = None,
+        logit_scale: float = 5.0,
+        backend: Any = None,
     ) -> None:
         one_of("action", action, ("logits", "shares"))
         self.flow: Flow = flow if flow is not None else ("sample" if action == "logits" else "round")
         one_of("flow", self.flow, ("sample", "round"))
-        if not (np.isfinite(logit_scale) and logit_scale > 0):
-            raise ValueError(f"logit_scale must be a positive number, not {logit_scale!r}")
+        positive(logit_scale=logit_scale)
         if len(model.team_states) == 0:
             raise ValueError("no state of this model has more than one legal action, so there is nothing to control")
-        self.model, self.simulator = model, Simulator(model)
+        self.model, self.simulator = model, simulator_of(model, backend)
         self.action, self.logit_scale = action, float(logit_scale)
         self.legal = model.legal[model.team_states]
         self.mask: NDArray[np.int8] = self.legal.astype(np.int8)
@@ -114,6 +121,12 @@ class TeamGame:
                 f"entry {a} of the action of team_{team} is {value}; {self.action} must be numbers in [{self.low:g}, 1]"
             )
         return array
+
+
+def simulator_of(model: LocalModel, backend: Any = None) -> Simulator:
+    """The simulator of a view; ``backend`` as in :class:`~mfnet_envs.simulator.Simulator`, None: its default."""
+    options: dict[str, Any] = {} if backend is None else {"backend": backend}
+    return Simulator(model, **options)
 
 
 class MaskableBox(gym.spaces.Box):
@@ -169,27 +182,3 @@ def numbers(values: Any) -> Floats:
     except (TypeError, ValueError):
         raise ValueError("actions must be an array of numbers, one row of equal length per team") from None
     return array
-
-
-def one_of(name: str, value: Any, words: tuple[str, ...]) -> None:
-    if value not in words:
-        raise ValueError(f"{name} must be {' or '.join(map(repr, words))}, not {value!r}")
-
-
-def positive(name: str, value: Any) -> int:
-    """A count of something, or a sentence why not."""
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} must be a positive integer, not {value!r}")
-    return int(value)
-
-
-def horizon_of(model: LocalModel, steps: int | None, name: str) -> int:
-    """The horizon: as asked, else the scenario's evaluation steps."""
-    if steps is None:
-        return model.evaluation[0]
-    return positive(name, steps)
-
-
-def need_reset(started: bool) -> gym.error.ResetNeeded:
-    why = "the episode is over" if started else "the environment has not been reset"
-    return gym.error.ResetNeeded(f"{why}: call reset() before step()")

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mfnet_envs.arrays import Ints, Single
 from mfnet_envs.model import LocalModel
-from mfnet_envs.network import Ints
-from mfnet_envs.render import node_positions
+from mfnet_envs.positions import node_positions
+from mfnet_envs.words import is_whole, one_of
 
 Encoding = Literal["onehot", "coordinates", "index", "none"]
-Single = NDArray[np.float32]
 ONEHOT_LIMIT = 256  # beyond this many states one-hot codes give way to coordinates
 
 
@@ -32,7 +31,7 @@ class Observer:
 
     def __init__(self, model: LocalModel, observe: str | int, encoding: Encoding | None) -> None:
         self.model = model
-        self.hops = _hops(observe)
+        self.hops = min(_hops(observe), model.network.num_nodes)  # nobody is farther away
         self.code = _codes(model, encoding)
         if self.hops:
             self._index, mask = model.network.hops(self.hops)
@@ -59,7 +58,7 @@ class Observer:
         own = self.code.shape[1]
         seen = np.empty((*states.shape, self.size), np.float32)
         seen[..., :own] = self.code[states]
-        seen[..., own] = np.take_along_axis(self.shares(counts), states, -1)
+        seen[..., own] = np.take_along_axis(shares(self.model, counts), states, -1)
         if self.hops:
             seen[..., own + 1 : self.size - len(clock_face(self.model, t))] = self._hood(counts, states)
         time = clock_face(self.model, t)
@@ -72,15 +71,29 @@ class Observer:
         lead = states.shape
         node = network.node_of[states].reshape(-1, lead[-1])
         worlds = np.arange(len(node))[:, None, None]
-        crowd = self.shares(counts.reshape(-1, network.num_nodes, network.layers) @ self._membership)
+        crowd = shares(self.model, counts.reshape(-1, network.num_nodes, network.layers) @ self._membership)
         mask = self._mask[node]
         crowds = crowd[worlds, self._index[node]] * mask[..., None]
         return np.concatenate([crowds.reshape(*lead, -1), mask.reshape(*lead, -1)], -1)
 
-    def shares(self, counts: Ints) -> Single:
-        """mu = counts / N in float32: never above 1, since the counts are integers that sum to N."""
-        mu: Single = (counts / self.model.population).astype(np.float32)
-        return mu
+
+class Overview:
+    """What a planner of the whole network sees: mu, and :func:`clock_face` where the model reads a clock."""
+
+    def __init__(self, model: LocalModel) -> None:
+        self.model = model
+        self.size = model.network.num_states + len(clock_face(model, 0))
+
+    def __call__(self, counts: Ints, t: int) -> Single:
+        """``counts (B, S)`` at step t -> ``(B, size)``, a fresh array."""
+        time = np.tile(clock_face(self.model, t), (len(counts), 1))
+        return np.concatenate([shares(self.model, counts), time], 1)
+
+
+def shares(model: LocalModel, counts: Ints) -> Single:
+    """mu = counts / N in float32: never above 1, since the counts are integers that sum to N."""
+    mu: Single = (counts / model.population).astype(np.float32)
+    return mu
 
 
 def clock_face(model: LocalModel, t: int) -> Single:
@@ -98,7 +111,7 @@ def _hops(observe: str | int) -> int:
     named = {"own": 0, "hood": 1}
     if isinstance(observe, str) and observe in named:
         return named[observe]
-    if isinstance(observe, int | np.integer) and not isinstance(observe, bool) and observe >= 0:
+    if is_whole(observe):
         return int(observe)
     raise ValueError(f"observe must be 'own', 'hood' or a number of hops 0, 1, 2, ..., not {observe!r}")
 
@@ -108,16 +121,15 @@ def _codes(model: LocalModel, encoding: Any) -> Single:
     network, s = model.network, model.network.num_states
     if encoding is None:
         encoding = "onehot" if s <= ONEHOT_LIMIT else "coordinates"
+    one_of("state_encoding", encoding, ("onehot", "coordinates", "index", "none"))
     if encoding == "onehot":
         return np.eye(s, dtype=np.float32)
     if encoding == "index":
         return (np.arange(s)[:, None] / max(s - 1, 1)).astype(np.float32)
     if encoding == "none":
         return np.zeros((s, 0), np.float32)
-    if encoding == "coordinates":
-        layer = (np.arange(s) % network.layers)[:, None] / max(network.layers - 1, 1)
-        return np.concatenate([_scaled_positions(model)[network.node_of], layer[:, : network.layers > 1]], 1)
-    raise ValueError(f"state_encoding must be 'onehot', 'coordinates', 'index' or 'none', not {encoding!r}")
+    layer = (np.arange(s) % network.layers)[:, None] / max(network.layers - 1, 1)
+    return np.concatenate([_scaled_positions(model)[network.node_of], layer[:, : network.layers > 1]], 1)
 
 
 def _scaled_positions(model: LocalModel) -> Single:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
 from typing import Any, ClassVar
@@ -14,12 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pettingzoo import ParallelEnv  # type: ignore[import-untyped]
 
-from mfnet_envs import render
-from mfnet_envs.model import Floats
-from mfnet_envs.network import Ints
-from mfnet_envs.views._joint import need_reset
-from mfnet_envs.views._observe import Single
+from mfnet_envs.arrays import Floats, Ints, Single
+from mfnet_envs.drawing import render
+from mfnet_envs.positions import edge_index
 from mfnet_envs.views.batch import Batch
+from mfnet_envs.views.worlds import need_reset
 
 Step = tuple[Single, Floats, bool, bool, dict[str, NDArray[Any]]]
 
@@ -59,8 +57,6 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
         self.action_spaces = {actor: copy.deepcopy(batch.single_action_space) for actor in self.possible_agents}
         self.state_space = gym.spaces.Box(0.0, 1.0, (self.model.network.num_states,), np.float32)
         self._in_order = itemgetter(*self.possible_agents)
-        self._before: Ints | None = None  # counts before the last step
-        self._mean = 0.0  # mean reward of an agent in the last step
 
     @property
     def counts(self) -> Ints:
@@ -74,7 +70,6 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
         """Start an episode: ``(observations (K, size), infos)``. Without a seed the random stream goes on."""
         observations = self.batch.reset(seed)[0]
         self.agents = list(self.possible_agents)
-        self._before = None
         return observations, self._info(np.zeros(len(self.agents)))
 
     def step_array(self, actions: Any) -> Step:
@@ -86,19 +81,11 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
             gymnasium.error.ResetNeeded: before the first reset and after the end of an episode.
             ValueError: actions of the wrong shape, NaN or out of range.
         """
-        batch, before = self.batch, self.counts
-        batch.max_cycles = self.max_cycles  # PettingZoo's tests, and users, set the horizon on the environment
-        if batch.is_over:
-            raise need_reset(batch.clock >= 0)
-        observations, rewards, truncated, served = batch.play(batch.checked(actions, ()))
-        self._before, self._mean = before, self._mean_of(rewards[0])
+        self.batch.max_cycles = self.max_cycles  # PettingZoo's tests, and users, set the horizon on the environment
+        observations, rewards, truncated, served = self.batch.step(actions, ())
         if truncated:
             self.agents = []
         return observations[0], rewards[0], False, truncated, self._info(served[0])
-
-    @abstractmethod
-    def _mean_of(self, rewards: Floats) -> float:
-        """The mean reward of an agent, from what the actors were paid ``(K,)``."""
 
     def _info(self, served: Floats) -> dict[str, NDArray[Any]]:
         return {"action_mask": self.batch.masks()[0], "served": served}
@@ -133,6 +120,8 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
     def _packed(self, actions: Mapping[str, Any]) -> Sequence[Any]:
         """The actions in the order of ``possible_agents``."""
         ids = self.possible_agents
+        if not isinstance(actions, Mapping):
+            raise TypeError(f"step takes a dict with an action for each agent, not {type(actions).__name__}")
         try:
             rows = self._in_order(actions)
         except KeyError as missing:
@@ -154,14 +143,12 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
 
     def state(self) -> Single:
         """mu ``(S,)``, the distribution of the agents over all states."""
-        return self.observer.shares(self.counts)
+        mu: Single = self.batch.state()[0]
+        return mu
 
     def render(self, *_: Any) -> Any:
         """The picture of the last step in ``render_mode``; "human" prints the text. Arguments are ignored."""
-        scene = render.Scene(self.counts)
-        if self._before is not None:
-            scene = render.Scene(self.counts, self._before, self.batch.chosen(), self.batch.clock, self._mean)
-        return render.show(self.render_mode, self.model, scene, self.metadata["name"])
+        return render.show(self.render_mode, self.model, self.batch.scene(), self.metadata["name"])
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -174,4 +161,4 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
     @property
     def edge_index(self) -> Ints:
         """``(2, 2 E)``: origin and target of every edge, both directions, as indices of nodes."""
-        return render.edge_index(self.model.network)
+        return edge_index(self.model.network)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.network import Ints
+from mfnet_envs.arrays import Ints
+from mfnet_envs.model import LocalModel
 from mfnet_envs.views._observe import Encoding
 from mfnet_envs.views._parallel import NetworkParallelEnv
 from mfnet_envs.views.batch import AgentsBatch
@@ -38,15 +38,14 @@ class AgentsEnv(NetworkParallelEnv):
         max_cycles: int | None = None,
         render_mode: str | None = None,
         name: str = "mfnet_agents_v0",
+        backend: Any = None,
     ) -> None:
-        options: dict[str, Any] = {"observe": observe, "state_encoding": state_encoding, "reward": reward}
-        super().__init__(AgentsBatch(model, max_cycles=max_cycles, **options), render_mode, name)
+        seen: dict[str, Any] = {"observe": observe, "state_encoding": state_encoding}
+        batch = AgentsBatch(model, reward=reward, max_cycles=max_cycles, backend=backend, **seen)
+        super().__init__(batch, render_mode, name)
         self.reward = reward
 
     @property
     def states(self) -> Ints:
         states: Ints = self.batch.states[0]
         return states
-
-    def _mean_of(self, rewards: Floats) -> float:
-        return float(rewards.mean())

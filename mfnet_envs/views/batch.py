@@ -1,62 +1,44 @@
 """B worlds of the team or the agent view side by side, as arrays: PettingZoo's dicts and all adapters rest on this.
 
-A *world* is one copy of the simulation, an *actor* is who decides in it: one of its K teams or agents. One generator
-drives all worlds in vectorised draws: a world's path depends on the seed *and* on how many worlds there are; with one
-world it is exactly that of the PettingZoo environment.
+A *world* is one copy of the simulation, an *actor* is who decides in it: one of its K teams or agents. With one world
+it is exactly the PettingZoo environment.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from operator import index
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
-from mfnet_envs.model import Floats, LocalModel
-from mfnet_envs.network import Ints
+from mfnet_envs.arrays import Floats, Ints, Single
+from mfnet_envs.model import LocalModel
 from mfnet_envs.simulator import Simulator
-from mfnet_envs.views._joint import Action, Flow, TeamGame, horizon_of, need_reset, one_of, payees, positive
-from mfnet_envs.views._observe import Encoding, Observer, Single
+from mfnet_envs.views._joint import Action, Flow, TeamGame, payees, simulator_of
+from mfnet_envs.views._observe import Encoding, Observer
+from mfnet_envs.views.worlds import Stepped, Worlds
+from mfnet_envs.words import one_of
+
+__all__ = ["AgentsBatch", "Batch", "Stepped", "TeamsBatch"]
 
 
-class Stepped(NamedTuple):
-    """One step of B worlds with K actors each.
-
-    Attributes:
-        observations: ``(B, K, size)`` float32.
-        rewards: ``(B, K)``.
-        truncated: whether the horizon is reached, for all worlds and actors together; nobody ever terminates.
-        served: ``(B, K)``: agents: 1 for who was served; teams: the share of the population served in their states.
-    """
-
-    observations: Single
-    rewards: Floats
-    truncated: bool
-    served: Floats
-
-
-class Batch(ABC):
-    """Base of :class:`TeamsBatch` and :class:`AgentsBatch`. Every call returns fresh arrays.
+class Batch(Worlds):
+    """Base of :class:`TeamsBatch` and :class:`AgentsBatch`: K actors in each world.
 
     Attributes:
-        model, observer: what is played and what of it is seen.
-        num_worlds, num_actors: B and K.
-        actors: their K names, as in PettingZoo.
-        max_cycles: the horizon: after so many steps everybody is truncated.
+        observer: what of the model is seen.
+        num_actors: K.
+        actors: their K names, as in PettingZoo; prefix: what these begin with.
         single_observation_space, single_action_space: of one actor.
-        counts: ``(B, S)`` agents in each state now; states: ``(B, K)``, the state of every actor.
-        clock: steps since the last reset; -1 before the first.
+        states: ``(B, K)``, the state of every actor.
     """
 
     states: Ints
 
     def __init__(
         self,
-        model: LocalModel,
+        simulator: Simulator,
         prefix: str,
         num_actors: int,
         action_space: gym.Space[Any],
@@ -64,49 +46,12 @@ class Batch(ABC):
         num_worlds: int,
         max_cycles: int | None,
     ) -> None:
-        self.model, self.observer = model, observer
-        self.simulator = Simulator(model)
-        self.num_worlds, self.num_actors = positive("num_worlds", num_worlds), num_actors
-        self.prefix = prefix
+        super().__init__(simulator, num_worlds, max_cycles)
+        self.observer, self.prefix, self.num_actors = observer, prefix, num_actors
         self.actors = [f"{prefix}_{i}" for i in range(num_actors)]
-        self.max_cycles = horizon_of(model, max_cycles, "max_cycles")
         self.single_observation_space = gym.spaces.Box(0.0, 1.0, (observer.size,), np.float32)
         self.single_action_space = action_space
-        self.counts: Ints = np.zeros((self.num_worlds, model.network.num_states), np.int64)
-        self.clock = -1
-        self._legal = model.legal.astype(np.int8)
-        self._rng, _ = seeding.np_random()
-
-    @property
-    def is_over(self) -> bool:
-        """Whether a reset is due: before the first, and at the horizon."""
-        return not 0 <= self.clock < self.max_cycles
-
-    def reset(self, seed: int | None = None) -> Single:
-        """Start an episode in all worlds: observations ``(B, K, size)``. Without a seed the random stream goes on."""
-        if seed is not None:
-            self._rng, _ = seeding.np_random(index(seed))
-        self.counts = self.simulator.reset(self._rng, self.num_worlds)
-        self._begin(self._rng)
-        self.clock = 0
-        return self.observe()
-
-    def step(self, actions: Any) -> Stepped:
-        """One step of all worlds from actions ``(B, K)`` of agents, ``(B, K, A)`` of teams.
-
-        Raises:
-            gymnasium.error.ResetNeeded: before the first reset and after the end of an episode.
-            ValueError: actions of the wrong shape, NaN or out of range.
-        """
-        return self.play(self.checked(actions, (self.num_worlds,)))
-
-    def play(self, actions: NDArray[Any]) -> Stepped:
-        """:meth:`step` with actions that :meth:`checked` returned."""
-        if self.is_over:
-            raise need_reset(self.clock >= 0)
-        rewards, served = self._advance(actions, self._rng)
-        self.clock += 1
-        return Stepped(self.observe(), rewards, self.is_over, served)
+        self._legal = self.model.legal.astype(np.int8)
 
     def observe(self) -> Single:
         """What everybody sees now, ``(B, K, size)``."""
@@ -115,25 +60,6 @@ class Batch(ABC):
     def masks(self) -> NDArray[np.int8]:
         """Legal actions ``(B, K, A)``, 1 or 0."""
         return self._legal[self.states]
-
-    def state(self) -> Single:
-        """mu of every world, ``(B, S)``."""
-        return self.observer.shares(self.counts)
-
-    @abstractmethod
-    def checked(self, actions: Any, leading: tuple[int, ...]) -> NDArray[Any]:
-        """``actions (*leading, K, ...)`` as an array ``(B, K, ...)``, or a ValueError that says what is wrong."""
-
-    @abstractmethod
-    def chosen(self) -> Ints:
-        """Agents that chose each action in the last step of the first world, ``(S, A)`` or ``(T, A)``."""
-
-    def _begin(self, rng: np.random.Generator) -> None:  # noqa: B027 (teams have nothing more to draw)
-        """Draw what the counts do not tell."""
-
-    @abstractmethod
-    def _advance(self, actions: NDArray[Any], rng: np.random.Generator) -> tuple[Floats, Floats]:
-        """Move the worlds: rewards and served, ``(B, K)`` each."""
 
 
 class TeamsBatch(Batch):
@@ -151,11 +77,13 @@ class TeamsBatch(Batch):
         flow: Flow | None = None,
         logit_scale: float = 5.0,
         max_cycles: int | None = None,
+        backend: Any = None,
     ) -> None:
-        self.game = TeamGame(model, action, flow, logit_scale)
+        self.game = TeamGame(model, action, flow, logit_scale, backend)
         teams, width = self.game.shape
         observer = Observer(model, observe, state_encoding)
-        super().__init__(model, "team", teams, self.game.space(width), observer, num_worlds, max_cycles)
+        space = self.game.space(width)
+        super().__init__(self.game.simulator, "team", teams, space, observer, num_worlds, max_cycles)
         self.states = np.broadcast_to(model.team_states, (self.num_worlds, teams))
         self._cell = payees(model) + teams * np.arange(self.num_worlds)[:, None]
         self._actions: Ints = np.zeros((self.num_worlds, *self.game.shape), np.int64)
@@ -163,9 +91,13 @@ class TeamsBatch(Batch):
     def checked(self, actions: Any, leading: tuple[int, ...]) -> NDArray[Any]:
         return self.game.checked(actions, (*leading, *self.game.shape))
 
-    def chosen(self) -> Ints:
-        chosen: Ints = self._actions[0]
+    def chosen(self, world: int = 0) -> Ints:
+        chosen: Ints = self._actions[world]
         return chosen
+
+    def mean_reward(self, rewards: Floats) -> Floats:
+        mean: Floats = rewards.sum(1)
+        return mean
 
     def _advance(self, actions: NDArray[Any], rng: np.random.Generator) -> tuple[Floats, Floats]:
         played = self.game.step(self.counts, actions, rng, self.clock)
@@ -192,12 +124,13 @@ class AgentsBatch(Batch):
         state_encoding: Encoding | None = None,
         reward: Literal["individual", "mean"] = "individual",
         max_cycles: int | None = None,
+        backend: Any = None,
     ) -> None:
         one_of("reward", reward, ("individual", "mean"))
         self.reward = reward
         space: gym.Space[Any] = gym.spaces.Discrete(model.num_actions)
-        observer = Observer(model, observe, state_encoding)
-        super().__init__(model, "agent", model.population, space, observer, num_worlds, max_cycles)
+        simulator, observer = simulator_of(model, backend), Observer(model, observe, state_encoding)
+        super().__init__(simulator, "agent", model.population, space, observer, num_worlds, max_cycles)
         self.states = np.zeros((self.num_worlds, model.population), np.int64)
         self._last = self.states, self.states
 
@@ -219,12 +152,15 @@ class AgentsBatch(Batch):
             raise ValueError(f"the action of agent_{i} is {array[world, i]}; it must be a whole number in 0..{a - 1}")
         return array.astype(np.int64, copy=False)
 
-    def chosen(self) -> Ints:
+    def chosen(self, world: int = 0) -> Ints:
         states, actions = self._last
-        s, a = self.model.legal.shape
-        counts: Ints = np.zeros((s, a), np.int64)
-        np.add.at(counts, (states[0], actions[0]), 1)
+        counts: Ints = np.zeros(self.model.legal.shape, np.int64)
+        np.add.at(counts, (states[world], actions[world]), 1)
         return counts
+
+    def mean_reward(self, rewards: Floats) -> Floats:
+        mean: Floats = rewards.mean(1)
+        return mean
 
     def _begin(self, rng: np.random.Generator) -> None:
         # Independent agents are the counts in random order; the counts are those of the other views at this seed.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mfnet_envs.model import Floats, LocalModel
+from mfnet_envs.model import LocalModel
 from mfnet_envs.views._joint import Action, Flow
 from mfnet_envs.views._observe import Encoding
 from mfnet_envs.views._parallel import NetworkParallelEnv
@@ -44,16 +44,14 @@ class TeamsEnv(NetworkParallelEnv):
         max_cycles: int | None = None,
         render_mode: str | None = None,
         name: str = "mfnet_teams_v0",
+        backend: Any = None,
     ) -> None:
         seen: dict[str, Any] = {"observe": observe, "state_encoding": state_encoding}
-        played: dict[str, Any] = {"action": action, "flow": flow, "logit_scale": logit_scale}
+        played: dict[str, Any] = {"action": action, "flow": flow, "logit_scale": logit_scale, "backend": backend}
         batch = TeamsBatch(model, max_cycles=max_cycles, **seen, **played)
         super().__init__(batch, render_mode, name)
         self.game = batch.game
         self.team_states: dict[str, int] = dict(zip(self.possible_agents, model.team_states.tolist(), strict=True))
-
-    def _mean_of(self, rewards: Floats) -> float:
-        return float(rewards.sum())
 
     def _packed(self, actions: Any) -> Sequence[Any]:
         rows = super()._packed(actions)

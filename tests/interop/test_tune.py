@@ -1,4 +1,4 @@
-"""Ray Tune: DEC-NEURAL-AC as a class trainable, in sweeps that are killed and go on."""
+"""Ray Tune: algorithms as class trainables, in sweeps that are killed and go on."""
 
 import logging
 import os
@@ -14,8 +14,8 @@ import torch
 from ray import tune
 from ray.tune.utils import validate_save_restore
 
-from mfnet_agents import DecNeuralAC, DecNeuralACConfig
-from mfnet_agents.adapters.tune import DecNeuralACTrainable
+from mfnet_agents import DecNeuralAC, DecNeuralACConfig, registry
+from mfnet_agents.adapters.tune import AlgorithmTrainable, DecNeuralACTrainable, trainable
 
 # 16 worlds x 16 steps an iteration: six iterations.
 OPTIONS = {
@@ -60,7 +60,7 @@ def dies_once(marker: Path) -> type[DecNeuralACTrainable]:
     return DiesOnce
 
 
-def tuner(kind: type[DecNeuralACTrainable], folder: Path, space: dict[str, Any], failures: int) -> tune.Tuner:
+def tuner(kind: type[AlgorithmTrainable], folder: Path, space: dict[str, Any], failures: int) -> tune.Tuner:
     return tune.Tuner(
         kind,
         param_space=space,
@@ -192,3 +192,25 @@ def test_the_last_result_is_evaluated_once(
 def test_a_wrong_option_is_answered_with_a_sentence(options: dict[str, Any], kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words):
         DecNeuralACTrainable({**OPTIONS, **options})
+
+
+OWN = f"{Path(__file__).parents[2] / 'examples' / 'own_learner.py'}:Config"
+
+
+def test_an_algorithm_of_ones_own(tmp_path: Path) -> None:
+    """By its target, in workers that have never heard of it: as trained here."""
+    options = OPTIONS | {"rollout_fragment_length": 10, "num_envs_per_env_runner": 2, "tables": 8, "elite": 3}
+    options |= {"total_env_steps": 3 * 160}
+    (trial,) = tuner(trainable(OWN), tmp_path, options | {"seed": tune.grid_search([1])}, failures=0).fit()
+    algorithm = registry.config_class(OWN).from_dict({**options, "seed": 1}).build_algo()
+    for _ in range(3):
+        algorithm.train()
+    assert trial.metrics["done"] and trial.metrics["evaluation"] == algorithm.evaluate()
+    back = type(algorithm).from_checkpoint(trial.checkpoint.path)
+    assert (back.centre == algorithm.centre).all()
+
+
+def test_the_trainable_is_named_after_its_algorithm() -> None:
+    assert trainable("DecNeuralAC").__name__ == "DecNeuralACTrainable"
+    with pytest.raises(ValueError, match="did you mean 'DecNeuralAC'"):
+        trainable("DecNeuralA")

@@ -1,0 +1,107 @@
+"""What the verbs share: kinds of arguments, the sentences that refuse them, JSON."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NoReturn
+
+ENVIRONMENT = "environment (`mfnet env list`), or your own: module:callable or file.py:callable"
+
+
+class UsageError(Exception):
+    """A wrong argument, said in one sentence."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Wrong arguments in one sentence, with the command that explains them."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"mfnet: {message}; `{self.prog} --help` lists what can be given\n")
+
+
+# -- kinds
+
+
+def whole(text: str) -> int:
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a non-negative integer")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    if whole(text) < 1:
+        raise argparse.ArgumentTypeError("it must be at least 1")
+    return int(text)
+
+
+def pair(text: str) -> tuple[str, Any]:
+    """``key=value``; the value is read as JSON or a Python word (True, None), else it is a string."""
+    key, sign, value = text.partition("=")
+    if not (sign and key):
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
+    words = {"True": True, "False": False, "None": None}
+    if value in words:
+        return key, words[value]
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value
+
+
+# -- arguments that several verbs take
+
+
+def add_environment(parser: argparse.ArgumentParser, text: str = ENVIRONMENT) -> None:
+    parser.add_argument("id", metavar="ID", help=text)
+    add_pairs(parser, "--env", "KEY=VALUE", "options of the environment (`mfnet env show ID`)")
+
+
+def add_pairs(parser: argparse.ArgumentParser, name: str, metavar: str, text: str) -> None:
+    parser.add_argument(name, nargs="+", action="extend", type=pair, default=[], metavar=metavar, help=text)
+
+
+def add_json(parser: argparse.ArgumentParser, text: str = "one JSON object, for machines") -> None:
+    parser.add_argument("--json", action="store_true", help=text)
+
+
+# -- calling
+
+
+def answer(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call a function; what it says about wrong arguments is for the user.
+
+    Raises:
+        UsageError: in place of TypeError, ValueError, OSError and ModuleNotFoundError.
+    """
+    try:
+        return function(*arguments, **options)
+    except (TypeError, ValueError, OSError, ModuleNotFoundError) as error:
+        raise UsageError(f"{error}{_where(error)}") from error
+
+
+def _where(error: BaseException) -> str:
+    """The line of the user's own file that raised, where it was one."""
+    ours = [str(Path(__file__).parents[2] / package) for package in ("mfnet_envs", "mfnet_agents", "mfnet_theory")]
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    if last.filename.startswith((sys.prefix, sys.base_prefix, "<", *ours)):
+        return ""
+    return f" ({Path(last.filename).name}, line {last.lineno})"
+
+
+def needs(package: str, extra: str) -> None:
+    """Refuse to go on without a package of an extra."""
+    if find_spec(package) is None:
+        raise UsageError(f"this needs {package}, which is not installed; install mfnet with the extra [{extra}]")
+
+
+def print_json(record: Any) -> None:
+    """One line of JSON."""
+    from mfnet_agents.progress import write_json
+
+    write_json(record)

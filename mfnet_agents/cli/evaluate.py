@@ -1,0 +1,96 @@
+"""``mfnet evaluate``: the policies of runs beside the scenario's heuristics, on common worlds."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mfnet_agents.cli.arguments import UsageError, add_json, answer, needs, positive, print_json, whole
+
+HELP = "compare the policies of runs, or of checkpoints, with each other, with heuristics and with the bound"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", metavar="RUN", nargs="+", type=Path,
+        help="run folder or checkpoint folder; of several runs of one environment, the best policy of each",
+    )  # fmt: skip
+    parser.add_argument(
+        "--heuristics", action=argparse.BooleanOptionalAction, default=True, help="the scenario's heuristics too",
+    )  # fmt: skip
+    parser.add_argument("--worlds", type=positive, help="independent worlds (default 256)")
+    parser.add_argument("--seed", type=whole, help="seed of the worlds (default: that of result.json)")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    needs("torch", "agents")
+    from mfnet_agents import runs
+    from mfnet_envs.measure import measure
+
+    learnt = contenders(options.paths)
+    model = next(iter(learnt.values())).model
+    policies = model.heuristics() if options.heuristics else {}
+    measured = answer(
+        measure,
+        model,
+        {**policies, **{name: algorithm.policy for name, algorithm in learnt.items()}},
+        worlds=options.worlds or runs.REPORT_WORLDS,
+        seed=runs.REPORT_SEED if options.seed is None else options.seed,
+        certificate=solved(options.paths) or "solve",
+    )
+    if options.json:
+        print_json(measured.to_dict())
+        return 0
+    print(measured.text())
+    for line in measured.executions():
+        print(line)
+    print(f"{measured.worlds} worlds, seed {measured.seed}")
+    if measured.certificate is not None:
+        print(f"bound: {measured.certificate}")
+    return 0
+
+
+def contenders(paths: Sequence[Path]) -> dict[str, Any]:
+    """The algorithms in ``paths`` by the names they have in the table.
+
+    Raises:
+        UsageError: they were trained on different environments.
+    """
+    if len(paths) == 1:
+        found = policies_of(paths[0], ["last", "best"])
+        return {f"learnt, {which}".removesuffix(", "): algorithm for which, algorithm in found.items()}
+    short = [path.resolve().name for path in paths]
+    names = short if len(set(short)) == len(paths) else list(map(str, paths))
+    if len(set(names)) < len(names):
+        raise UsageError("a run is named twice")
+    best = [next(iter(policies_of(path, ["best"]).values())) for path in paths]
+    found = dict(zip(names, best, strict=True))
+    configs = {name: algorithm.config for name, algorithm in found.items()}
+    first, *others = configs
+    for other in others:
+        here, there = (f"{config.env} {config.env_config}" for config in (configs[first], configs[other]))
+        if here != there:
+            raise UsageError(f"{other} was trained on {there}, {first} on {here}: only runs of one environment compare")
+    return found
+
+
+def solved(paths: Sequence[Path]) -> Any:
+    """The certificate that one of the runs, all of one environment, has on file; None where none has."""
+    from mfnet_agents.runs import RunFolder
+
+    folders = [RunFolder.open(path) for path in paths if (path / "config.json").is_file()]
+    return next(filter(None, (folder.certificate() for folder in folders)), None)
+
+
+def policies_of(path: Path, which: Sequence[str]) -> dict[str, Any]:
+    """The algorithms at ``which`` checkpoints of a run folder; of a checkpoint, that one, under no name."""
+    from mfnet_agents.algorithm import Algorithm
+    from mfnet_agents.runs import RunFolder
+
+    if not (path / "config.json").is_file():
+        return {"": Algorithm.from_checkpoint(path)}
+    folder = RunFolder.open(path)
+    return {name: Algorithm.from_checkpoint(getattr(folder, name)) for name in which}

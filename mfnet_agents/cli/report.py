@@ -1,0 +1,29 @@
+"""``mfnet report``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mfnet_agents.cli.arguments import add_json, needs, print_json
+
+HELP = "write report.html of a run: one self-contained page"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", metavar="RUN", type=Path, help="run folder")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    needs("torch", "agents")
+    needs("matplotlib", "render")
+    from mfnet_agents import progress
+    from mfnet_agents.pages import run as report
+
+    page = report.build(options.path, progress.choose(machine=options.json))
+    if options.json:
+        print_json({"page": str(page)})
+    else:
+        print(f"wrote {page}")
+    return 0

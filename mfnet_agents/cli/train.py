@@ -1,0 +1,117 @@
+"""``mfnet train``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mfnet_agents.cli.arguments import (
+    ENVIRONMENT,
+    add_environment,
+    add_json,
+    add_pairs,
+    answer,
+    needs,
+    positive,
+    print_json,
+    whole,
+)
+
+HELP = "train an algorithm on an environment"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_environment(parser, ENVIRONMENT)
+    parser.add_argument("--population", type=whole, metavar="N", help="number of agents")
+    parser.add_argument(
+        "--algorithm", metavar="NAME",
+        help="which learner (default DecNeuralAC), or your own: module:Config or file.py:Config",
+    )  # fmt: skip
+    add_pairs(parser, "--set", "OPTION=VALUE", "options of the algorithm: hops=1 credit_hops=3 mode=paper ...")
+    parser.add_argument("--seed", type=whole, help="seed of everything random in training (default 0)")
+    parser.add_argument("--steps", type=whole, metavar="BUDGET", help="environment steps to train for")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default runs/ID-ALGORITHM-seedSEED)")
+    parser.add_argument("--resume", action="store_true", help="go on from the folder's last checkpoint, bit for bit")
+    parser.add_argument("--worlds", type=positive, help="worlds of the final evaluation (default 256)")
+    parser.add_argument("--no-preset", action="store_true", help="the algorithm's defaults, not the shipped options")
+    parser.add_argument("--no-tensorboard", action="store_true", help="write no TensorBoard events")
+    add_json(parser, "one JSON object per line")
+
+
+def run(options: argparse.Namespace) -> int:
+    needs("torch", "agents")
+    from mfnet_agents import progress, runs
+
+    config, path = run_of(options)
+    shown = progress.choose(machine=options.json)
+    algorithm = answer(config.build_algo)
+    folder = runs.RunFolder.open(path) if options.resume else runs.RunFolder.create(path)
+    shown.say(f"{path}: {changed(config)}")
+    result = runs.train(
+        algorithm,
+        folder,
+        resume=options.resume,
+        worlds=options.worlds or runs.REPORT_WORLDS,
+        progress=shown,
+        tensorboard=not options.no_tensorboard,
+        command=shlex.join(["mfnet", *sys.argv[1:]]),
+    )
+    if options.json:
+        print_json({"event": "result", **result})
+    else:
+        print(summary(result, path, algorithm.model.wording.labels))
+    return 130 if result["interrupted"] else 0
+
+
+def run_of(options: argparse.Namespace) -> tuple[Any, Path]:
+    """The config and the folder that the arguments ask for."""
+    from mfnet_agents import runs
+    from mfnet_envs.registration import scenario
+
+    scenario(options.id)
+    chosen = dict(options.set)
+    for name, value in {"seed": options.seed, "total_env_steps": options.steps}.items():
+        if value is not None:
+            chosen[name] = value
+    for_env = dict(options.env)
+    if options.population is not None:
+        for_env["population"] = options.population
+    which = {} if options.algorithm is None else {"algorithm": options.algorithm}
+    folder = options.out
+    if not options.resume or folder is None:
+        config = answer(runs.make_config, options.id, chosen, for_env, use_preset=not options.no_preset, **which)
+        folder = folder or runs.default_folder(config)
+    if options.resume:
+        asked = {"env": options.id, **chosen, "env_config": for_env}
+        config = answer(runs.same_options, asked, runs.RunFolder.open(folder), **which)
+    return config, folder
+
+
+def changed(config: Any) -> str:
+    """The options that are not the defaults, as they would be typed."""
+    defaults = type(config)().to_dict()
+    options = config.to_dict().items()
+    return " ".join(f"{name}={value}" for name, value in options if name != "env" and value != defaults[name])
+
+
+def summary(result: dict[str, Any], folder: Path, labels: Mapping[str, str]) -> str:
+    """What a person wants to know at the end of a run; ``labels`` as in the scenario's wording."""
+    from mfnet_envs.measure import Measurement
+
+    place = shlex.quote(str(folder))
+    if result["interrupted"]:
+        done, last = result["num_env_steps_sampled_lifetime"], result["last_checkpoint"]
+        go_on = f"mfnet train {shlex.quote(result['env'])} --out {place} --resume"
+        return f"stopped after {done:,} steps; the last checkpoint is {last}\ngo on with: {go_on}"
+    policies = result.get("policies", {name: result[name] for name in ("random", "last", "best")})
+    measured = Measurement.from_dict({**result, **result["evaluation"], "policies": policies, "labels": labels})
+    return "\n".join([
+        f"{measured.worlds} fresh worlds:",
+        measured.text(),
+        *measured.executions(),
+        f"everything is in {folder}; `mfnet report {place}` writes a page about it",
+    ])  # fmt: skip

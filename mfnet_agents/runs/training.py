@@ -1,0 +1,252 @@
+"""The training loop of a run, for any algorithm: it can be stopped and taken up again; its result is measured apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import platform
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+from mfnet_agents import checkpoint, recorded
+from mfnet_agents.algorithm import Algorithm
+from mfnet_agents.progress import Progress
+from mfnet_agents.runs.folder import COLUMNS, RunError, RunFolder
+from mfnet_envs.evaluate import evaluate
+from mfnet_envs.measure import RANDOM, measure
+from mfnet_envs.model import LocalModel
+from mfnet_envs.policy import Policy
+from mfnet_envs.yardstick import Yardstick
+
+REPORT_SEED, REPORT_WORLDS = 2_000_003, 256  # of the final evaluations; the seeds that choose `best` are others
+
+
+def train(
+    algorithm: Algorithm,
+    folder: RunFolder,
+    *,
+    resume: bool = False,
+    worlds: int = REPORT_WORLDS,
+    heuristics: bool = True,
+    progress: Progress | None = None,
+    tensorboard: bool = True,
+    command: str = "",
+) -> dict[str, Any]:
+    """Train to the end of the budget, or until Ctrl-C; returns what result.json holds.
+
+    Args:
+        algorithm: as built; with ``resume``, from the config that :func:`same_options` gives.
+        folder: from ``RunFolder.create``, or from ``RunFolder.open`` to resume.
+        worlds: of the final measurement. heuristics: whether it includes the scenario's.
+
+    Raises:
+        RunError: the scenario's bound and headline are of two criteria.
+        CheckpointError: the checkpoint to resume from does not fit.
+        KeyboardInterrupt: the second Ctrl-C, or one outside the training loop.
+    """
+    if "torch" in sys.modules:  # small networks: threads cost more than they give, and one thread means the same bits
+        sys.modules["torch"].set_num_threads(1)
+    progress = progress or Progress()
+    if resume and checkpoint.exists(folder.last):  # a run that died before its first checkpoint starts anew
+        algorithm.restore_from_path(folder.last)
+    if resume and (kept := folder.certificate()) is not None:
+        algorithm.certificate = kept
+    else:
+        progress.say("computing the bound (once; a linear programme can take half a minute) ...")
+    solved, config = algorithm.certificate, algorithm.config
+    try:
+        yardstick = algorithm.yardstick
+    except ValueError as error:  # of the scenario's making
+        raise RunError(f"{config.env} contradicts itself: {error}; mend its bound() or its headline") from error
+    record = {
+        **recorded.origins(config),
+        "config": config.to_dict(),
+        "yardstick": yardstick.to_dict(),
+        "certificate": None if solved is None else dataclasses.asdict(solved),
+        "needs": algorithm.needs,
+        "versions": versions(),
+        "command": command,
+    }
+    folder.write("config.json", record)
+    if not checkpoint.exists(folder.last):
+        algorithm.save_to_path(folder.last)
+    try:
+        stopped = _loop(algorithm, folder, progress, tensorboard)
+        result = _summary(algorithm, folder, stopped)
+        folder.write("result.json", result)
+        if not stopped:  # else somebody is waiting: no long evaluations
+            others = algorithm.model.heuristics() if heuristics else {}
+            result |= _measurement(algorithm, folder, progress, worlds, others)
+            folder.write("result.json", result)
+        return result
+    except KeyboardInterrupt:
+        progress.stop()
+        progress.say(f"stopped at once; the last checkpoint is {folder.last}")
+        raise
+
+
+def _loop(algorithm: Algorithm, folder: RunFolder, progress: Progress, tensorboard: bool) -> bool:
+    """Iterate until the budget is spent or Ctrl-C asks to stop; returns whether it did."""
+    budget, yardstick = algorithm.config.total_env_steps, algorithm.yardstick
+    rows = folder.keep_rows(algorithm.iteration)
+    evaluations = [row.get(f"evaluation/{yardstick.key}_mean", "") for row in rows]
+    best = max((yardstick.scale * float(mean) for mean in evaluations if mean), default=-math.inf)
+    progress.start(yardstick, budget, algorithm.env_steps)
+
+    def note(result: dict[str, Any]) -> None:
+        """The row before the last checkpoint: resuming can drop rows that are too many, not invent missing ones."""
+        nonlocal best
+        row, found = flat(result), result.get("evaluation", {}).get("env_runners")
+        if found and found["headline_mean"] > best:
+            best = found["headline_mean"]
+            algorithm.save_to_path(folder.best)
+        folder.append(row)
+        if found:
+            algorithm.save_to_path(folder.last)
+        log(row)
+        progress.stepped(row)
+        if found:
+            progress.evaluated(algorithm.env_steps, found["headline_mean"], found["headline_ci95"], found["gap_closed"])
+
+    with _tensorboard(folder, algorithm.env_steps, tensorboard) as log, interruption() as asked:
+        if not rows:
+            note(_untrained(algorithm))
+        while algorithm.env_steps < budget and not asked.is_set():
+            result = algorithm.train()
+            if algorithm.env_steps >= budget and "evaluation" not in result:
+                result["evaluation"] = algorithm.evaluate()
+            note(result)
+        algorithm.save_to_path(folder.last)
+    progress.stop()
+    return asked.is_set()
+
+
+def _untrained(algorithm: Algorithm) -> dict[str, Any]:
+    """A result for iteration 0: the policy before training."""
+    return {
+        "training_iteration": 0,
+        "num_env_steps_sampled_lifetime": 0,
+        "time_total_s": 0.0,
+        "evaluation": algorithm.evaluate(),
+    }
+
+
+def flat(result: dict[str, Any]) -> dict[str, Any]:
+    """A training result as a row of progress.csv: :data:`COLUMNS`, then whatever is reported as a number or a word."""
+    groups = {
+        "env_runners": result.get("env_runners", {}),
+        "learners": result.get("learners", {}).get("team", {}),
+        "evaluation": result.get("evaluation", {}).get("env_runners", {}),
+    }
+    named = {f"{group}/{name}": value for group, values in groups.items() for name, value in values.items()}
+    plain = {name: value for name, value in named.items() if isinstance(value, str | int | float | np.number)}
+    return {**{name: result[name] for name in COLUMNS}, **plain}
+
+
+def _summary(algorithm: Algorithm, folder: RunFolder, stopped: bool) -> dict[str, Any]:
+    """What result.json says of a run whether it ended or was stopped."""
+    return {
+        "env": algorithm.config.env,
+        "env_config": algorithm.config.env_config,
+        "algorithm": recorded.origins(algorithm.config)["algorithm"],
+        "seed": algorithm.config.seed,
+        "interrupted": stopped,
+        "training_iteration": algorithm.iteration,
+        "num_env_steps_sampled_lifetime": algorithm.env_steps,
+        "time_total_s": algorithm.seconds,
+        "yardstick": algorithm.yardstick.to_dict(),
+        "last_checkpoint": str(folder.last),
+    }
+
+
+def _measurement(
+    algorithm: Algorithm, folder: RunFolder, progress: Progress, worlds: int, others: dict[str, Policy]
+) -> dict[str, Any]:
+    """Random, the ``others``, the last and the best policy on seeds that chose nothing."""
+    names = ", ".join({RANDOM: None} | others)
+    progress.say(f"measuring {names} and what was learnt in {worlds} fresh worlds ...")
+    best = type(algorithm)(type(algorithm.config).from_dict(algorithm.config.to_dict()))
+    best.restore_from_path(folder.best)
+    policies: dict[str, Policy] = {**others, "last": algorithm.policy}
+    if best.iteration != algorithm.iteration:
+        policies["best"] = best.policy
+    found = measure(
+        algorithm.model, policies, worlds=worlds, seed=REPORT_SEED, certificate=algorithm.certificate
+    ).to_dict()
+    found["policies"].setdefault("best", found["policies"]["last"])
+    result: dict[str, Any] = {name: dict(found["policies"][name]) for name in (RANDOM, "last", "best")}
+    result["best"]["training_iteration"] = best.iteration
+    return {"evaluation": {"worlds": worlds, "seed": REPORT_SEED}, **result, "policies": found["policies"]}
+
+
+def measured(
+    yardstick: Yardstick, model: LocalModel, policy: Policy, worlds: int, seed: int = REPORT_SEED
+) -> dict[str, Any]:
+    """The headline ``value`` with ``ci95``, and the whole ``report`` per agent."""
+    report = evaluate(model, policy, worlds=worlds, seed=seed)
+    value, ci95 = yardstick.read(report)
+    return {"value": value, "ci95": ci95, "report": report}
+
+
+@contextmanager
+def interruption() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the second raises KeyboardInterrupt as usual."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked  # signals belong to the main thread
+        return
+
+    def first(number: int, frame: FrameType | None) -> None:
+        asked.set()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        # Not print: the signal may have come in the middle of one.
+        os.write(2, b"\nstopping after this iteration (Ctrl-C again to stop at once) ...\n")
+
+    before = signal.signal(signal.SIGINT, first)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _tensorboard(folder: RunFolder, env_steps: int, wanted: bool) -> Iterator[Any]:
+    """A function that logs a row as TensorBoard events; it does nothing where TensorBoard is not installed."""
+    try:
+        if not wanted:
+            raise ImportError
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        yield lambda row: None
+        return
+    writer = SummaryWriter(str(folder.path / "tensorboard"), purge_step=env_steps + 1 if env_steps else None)
+
+    def log(row: dict[str, Any]) -> None:
+        for name, value in row.items():
+            if "/" in name and not isinstance(value, str):
+                writer.add_scalar(name, value, row["num_env_steps_sampled_lifetime"])
+
+    try:
+        yield log
+    finally:
+        writer.close()
+
+
+def versions() -> dict[str, str]:
+    """What a reader needs to run the same thing again."""
+    found = {"python": platform.python_version()}
+    for package in ("mfnet", "numpy", "scipy", "torch", "gymnasium", "pettingzoo"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,55 @@
+"""Backends: the arrays a simulator computes with and the only place where it draws.
+
+The law of a step is written once, in array-API style on ``Backend.xp``; what libraries do not share stands here. numpy
+is the reference. Another one is registered by name, or handed over as it is: ``Simulator(model, backend=...)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mfnet_envs.backends.interface import Backend, BranchTable
+from mfnet_envs.backends.reference import NUMPY
+from mfnet_envs.words import did_you_mean
+
+__all__ = ["NUMPY", "Backend", "BranchTable", "backend_of", "backends", "register_backend"]
+
+_makers: dict[str, Callable[[], Backend]] = {"numpy": lambda: NUMPY}
+
+
+def register_backend(name: str, make: Callable[[], Backend]) -> None:
+    """Give a backend a name; ``make`` is called when somebody asks for it, so its library is imported no sooner.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if name in _makers:
+        raise ValueError(f"there is a backend {name!r} already; register yours under another name")
+    _makers[name] = make
+
+
+def backends() -> list[str]:
+    """The names that can be asked for."""
+    return sorted(_makers)
+
+
+def backend_of(backend: str | Backend | None = None) -> Backend:
+    """A backend by its name, or itself; numpy where none is named.
+
+    Raises:
+        ValueError: nothing has that name.
+        TypeError: neither a name nor a backend.
+    """
+    if backend is None:
+        return NUMPY
+    if not isinstance(backend, str):
+        if not isinstance(backend, Backend):
+            raise TypeError(
+                f"backend must be a name or have the methods of mfnet_envs.backends.Backend, not {backend!r}"
+            )
+        return backend
+    if backend not in _makers:
+        raise ValueError(
+            f"there is no backend {backend!r}{did_you_mean(backend, _makers)} Known: {', '.join(backends())}"
+        )
+    return _makers[backend]()

@@ -1,0 +1,39 @@
+"""Engines: what several scenarios are made of, and what an operator can use without any agent.
+
+============== ======================================================================================================
+roads          directed networks, trips between their nodes, shortest paths
+link_laws      how crowding slows a link down: BPR, M/M/1, point queues
+assignment     user equilibrium and system optimum of a demand, each with its proof
+throughput     how many trips a number of vehicles can make, at best and selfishly
+congestion     all that as a model that agents act in, one link a step
+turns          reference policies: which link next
+trips          a fleet's rides along shortest paths on an undirected graph, and their average step
+============== ======================================================================================================
+
+Braess's paradox, 6 trips from 0 to 3 over two roads and a bridge: the total time of selfish drivers, and the least.
+
+>>> import numpy as np
+>>> from mfnet_envs.engines import BPR, Roads, Trips, assign
+>>> roads = Roads(tail=np.array([0, 0, 1, 2, 1]), head=np.array([1, 2, 3, 3, 2]), num_nodes=4)
+>>> law = BPR.linear(fixed=[1e-8, 50, 50, 1e-8, 10], per_vehicle=[10, 1, 1, 10, 1])
+>>> demand = np.zeros((4, 4))
+>>> demand[0, 3] = 6
+>>> selfish, best = (assign(roads, Trips.of(demand), cost).flow for cost in (law, law.marginal()))
+>>> [round(float(flow @ law.time(flow)), 3) for flow in (selfish, best)]
+[552.0, 498.0]
+>>> best.round(3).tolist()  # nobody takes the bridge
+[3.0, 3.0, 3.0, 3.0, 0.0]
+"""
+
+from mfnet_envs.engines.assignment import Assignment, assign, shortest_paths
+from mfnet_envs.engines.congestion import Congestion, Equilibrium
+from mfnet_envs.engines.link_laws import BPR, MM1, Cost, LinkLaw, PointQueue
+from mfnet_envs.engines.roads import Roads, Trips
+from mfnet_envs.engines.throughput import Scale, equilibrium_scale, largest_scale, largest_scale_with_capacities
+from mfnet_envs.engines.trips import Rides, calibrated_trips, exact_trips
+
+__all__ = [
+    "BPR", "MM1", "Assignment", "Congestion", "Cost", "Equilibrium", "LinkLaw", "PointQueue", "Rides", "Roads", "Scale",
+    "Trips", "assign", "calibrated_trips", "equilibrium_scale", "exact_trips", "largest_scale",
+    "largest_scale_with_capacities", "shortest_paths",
+]  # fmt: skip

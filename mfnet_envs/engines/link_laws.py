@@ -1,0 +1,164 @@
+"""Link laws: how crowding slows a link down, seen from its flow and from the number of vehicles on it.
+
+A law gives the time t(f) on a link with steady flow f. By Little's law the link then holds n = f t(f) vehicles, and a
+link that holds n lets ``f(n)`` through. f is concave in n for every law here, the one fact behind the bound of the
+congestion scenarios. All tables are ``(L,)``, one entry per link, in one unit of time and of vehicles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mfnet_envs.arrays import Floats, like, namespace
+
+NEWTON_STEPS = 8  # from a starting point at most a third too high; quadratic, so this is full precision
+EMPTY = 1e-6  # load that stands for 0 in slopes, which are infinite there for powers below 1
+EDGE = 1 - 1e-6  # load beyond which the M/M/1 cost is continued along its tangent, so that it is finite everywhere
+
+
+class Cost(Protocol):
+    """An increasing cost of a link's own flow; all methods take and give ``(L,)``."""
+
+    def time(self, flow: Floats) -> Floats:
+        """The cost at this flow."""
+
+    def slope(self, flow: Floats) -> Floats:
+        """Its derivative."""
+
+    def integral(self, flow: Floats) -> Floats:
+        """Its integral from 0."""
+
+
+class LinkLaw(Protocol):
+    """What the congestion engine asks of a law."""
+
+    def delay(self, n: Any) -> Any:
+        """Time on a link that holds ``n (..., L)`` vehicles; numpy or torch."""
+
+    def marginal(self) -> Cost:
+        """What one more vehicle costs all: d/df f t(f). Its integral is f t(f), the vehicles on the link."""
+
+
+@dataclass(frozen=True)
+class BPR:
+    """Roads, after the Bureau of Public Roads: t(f) = t0 (1 + b (f / c)^p).
+
+    Attributes:
+        free_flow_time: t0 > 0.
+        capacity: c > 0.
+        b, power: >= 0.
+    """
+
+    free_flow_time: Floats
+    capacity: Floats
+    b: Floats
+    power: Floats
+
+    @classmethod
+    def linear(cls, fixed: ArrayLike, per_vehicle: ArrayLike) -> BPR:
+        """t(f) = fixed + per_vehicle f, both ``(L,)``, fixed > 0.
+
+        >>> BPR.linear([10.0], [2.0]).time(np.array([5.0])).tolist()
+        [20.0]
+        """
+        t0, slope = np.asarray(fixed, np.float64), np.asarray(per_vehicle, np.float64)
+        return cls(t0, np.ones(len(t0)), slope / t0, np.ones(len(t0)))
+
+    def time(self, flow: Floats) -> Floats:
+        return self.free_flow_time * (1 + self.b * (flow / self.capacity) ** self.power)
+
+    def slope(self, flow: Floats) -> Floats:
+        load = np.maximum(flow / self.capacity, EMPTY)
+        return self.free_flow_time * self.b * self.power / self.capacity * load ** (self.power - 1)
+
+    def integral(self, flow: Floats) -> Floats:
+        return self.free_flow_time * flow * (1 + self.b * (flow / self.capacity) ** self.power / (self.power + 1))
+
+    def marginal(self) -> BPR:
+        """d/df f t(f) = t0 (1 + (p + 1) b (f / c)^p): the same law with another b."""
+        return replace(self, b=self.b * (self.power + 1))
+
+    def delay(self, n: Any) -> Any:
+        """t(f) where n = f t(f): with y = f / c, the root of y (1 + b y^p) = n / (t0 c), by Newton from above."""
+        xp = namespace(n)
+        t0, b, p = like(n, self.free_flow_time), like(n, self.b), like(n, self.power)
+        u = n / like(n, self.free_flow_time * self.capacity)
+        crowded = (u / like(n, np.where(self.b > 0, self.b, 1.0))) ** (1 / (p + 1))
+        y = xp.where(b > 0, xp.minimum(u, crowded), u)
+        for _ in range(NEWTON_STEPS):
+            yp = y**p
+            y = (u + b * p * y * yp) / (1 + b * (p + 1) * yp)
+        return t0 * (1 + b * y**p)
+
+
+@dataclass(frozen=True)
+class MM1:
+    """A queue with Poisson arrivals and exponential service: t(f) = 1 / (c - f), so f(n) = c n / (1 + n).
+
+    Attributes:
+        capacity: c > 0.
+    """
+
+    capacity: Floats
+
+    def time(self, flow: Floats) -> Floats:
+        inside, beyond = self._parts(flow)
+        return 1 / (self.capacity - inside) + beyond * self.slope(inside)
+
+    def slope(self, flow: Floats) -> Floats:
+        slope: Floats = (self.capacity - self._parts(flow)[0]) ** -2
+        return slope
+
+    def integral(self, flow: Floats) -> Floats:
+        inside, beyond = self._parts(flow)
+        return -np.log1p(-inside / self.capacity) + beyond * self.time(inside) + beyond**2 * self.slope(inside) / 2
+
+    def marginal(self) -> MM1Marginal:
+        return MM1Marginal(self.capacity)
+
+    def delay(self, n: Any) -> Any:
+        return (1 + n) / like(n, self.capacity)
+
+    def _parts(self, flow: Floats) -> tuple[Floats, Floats]:
+        inside = np.minimum(flow, EDGE * self.capacity)
+        return inside, flow - inside
+
+
+@dataclass(frozen=True)
+class MM1Marginal(MM1):
+    """d/df f / (c - f) = c / (c - f)^2."""
+
+    def time(self, flow: Floats) -> Floats:
+        inside, beyond = self._parts(flow)
+        return self.capacity / (self.capacity - inside) ** 2 + beyond * self.slope(inside)
+
+    def slope(self, flow: Floats) -> Floats:
+        slope: Floats = 2 * self.capacity * (self.capacity - self._parts(flow)[0]) ** -3
+        return slope
+
+    def integral(self, flow: Floats) -> Floats:
+        inside, beyond = self._parts(flow)
+        on_link = inside / (self.capacity - inside)
+        return on_link + beyond * self.time(inside) + beyond**2 * self.slope(inside) / 2
+
+
+@dataclass(frozen=True)
+class PointQueue:
+    """Free flow up to the capacity, then a queue (Vickrey 1969): f(n) = min(n / t0, c). No law from flow to time.
+
+    Attributes:
+        free_flow_time: t0 > 0.
+        capacity: c > 0.
+    """
+
+    free_flow_time: Floats
+    capacity: Floats
+
+    def delay(self, n: Any) -> Any:
+        xp = namespace(n)
+        t0 = like(n, self.free_flow_time)
+        return xp.maximum(t0 + 0 * n, n / like(n, self.capacity))

@@ -1,0 +1,96 @@
+"""The stationary linear programme of a fleet: a bound on every policy, and a policy.
+
+Long-run means per step, in agents: n_v idle in zone v, m_v of them served, u_vw sent empty from v to w (u_vv stay).
+Served agents come back idle at their destination after the trip. Whatever the policy, those means satisfy
+
+    n_v = m_v + sum_w u_vw = sum_w u_wv + sum_s m_s q(v|s)      what leaves a zone's idle pool is what enters it
+    sum_v n_v + sum_v m_v (tau_v - 1) = N                       every agent is somewhere
+    m_v <= phi_v(k) + (phi_v(k+1) - phi_v(k)) (n_v - k)         for every integer k: Jensen for phi(n) = E min(n, D)
+
+so the largest value of sum_v fare_v m_v - sum_vw cost_vw u_vw bounds them all, and the best u is a way to send them.
+The optimal m is one, the optimal u one of many: between two zones several ways are equally short.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.matching import ExpectedMin
+from mfnet_envs.programmes.pieces import arcs, by_slot, shares, tangents
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """What the programme needs to know; all rates per step, in agents.
+
+    Attributes:
+        population: N.
+        rate: ``(V,)`` mean demand.
+        destination: ``(V, V)`` q(w|v), where a trip from v ends; rows sum to 1.
+        duration: ``(V,)`` tau, mean steps of a trip from v, at least 1.
+        neighbors: ``(V, D)`` slots, padded with -1; slot 0 stays.
+        fare: ``(V,)`` earned by a pick-up in each zone.
+        cost: ``(V, D)`` paid, by slot, by an agent who is not served.
+    """
+
+    population: int
+    rate: Floats
+    destination: Floats
+    duration: Floats
+    neighbors: Ints
+    fare: Floats
+    cost: Floats
+
+
+@dataclass(frozen=True)
+class Flows:
+    """Optimal means per step: ``value`` (reward of all agents), ``served (V,)``, ``sent (V, D)`` by neighbour slot."""
+
+    value: float
+    served: Floats
+    sent: Floats
+
+    def policy(self) -> Floats:
+        """``(V, D)`` shares of the unserved by slot: pi = u / sum u, *stay* where the programme sends nobody."""
+        return shares(self.sent)
+
+
+def solve(fleet: Fleet, phi: ExpectedMin | None) -> Flows:
+    """The optimum, by scipy's HiGHS.
+
+    Args:
+        fleet: the instance.
+        phi: law of the matching at a finite population; None for the fluid limit, where m_v <= min(n_v, rate_v).
+
+    Raises:
+        RuntimeError: the solver stopped without an optimum.
+    """
+    from scipy.optimize import linprog
+    from scipy.sparse import block_array, csr_array, eye_array
+
+    nodes, way = len(fleet.rate), arcs(fleet.neighbors)
+    each, num_arcs = eye_array(nodes), len(way.origin)
+    # m_v <= rate_v stands among the bounds of the variables, so the flat tangents are left out
+    cuts = tangents(fleet.rate, phi)
+    node, slope, height = (part[cuts.slope > 0] for part in cuts)
+    cut, shape = (np.arange(len(node)), node), (len(node), nodes)
+    # columns: idle n, served m, sent u; an agent that is served is idle at the pick-up, so it is away for tau - 1 more
+    equalities = [[each, -each, -way.leaves], [each, -fleet.destination.T, -way.enters]]
+    everywhere = [[np.ones((1, nodes)), fleet.duration[None] - 1, np.zeros((1, num_arcs))]]
+    rows = [csr_array((-slope, cut), shape=shape), csr_array((np.ones(len(node)), cut), shape=shape)]
+    found = linprog(
+        np.concatenate([np.zeros(nodes), -fleet.fare, fleet.cost[way.origin, way.slot]]),
+        A_ub=block_array([[*rows, csr_array((len(height), num_arcs))]]),
+        b_ub=height,
+        A_eq=block_array(equalities + everywhere),
+        b_eq=np.append(np.zeros(2 * nodes), fleet.population),
+        bounds=[(0, None)] * nodes + [(0, rate) for rate in fleet.rate] + [(0, None)] * num_arcs,
+        method="highs",
+    )
+    if not found.success:
+        raise RuntimeError(f"the stationary programme has no optimum: {found.message}")
+    sent = by_slot(found.x[2 * nodes :], way, fleet.neighbors.shape)
+    return Flows(-float(found.fun), found.x[nodes : 2 * nodes], sent)

@@ -1,0 +1,205 @@
+"""The simulator: B worlds at once as integer counts, agents one by one, and the limit of infinitely many agents.
+
+Three steppers of one law, pure given ``rng``: ``counts.py``, ``agents.py``, ``fluid.py``. The law is written once, on
+the arrays of a backend (``mfnet_envs.backends``), which alone draws.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.backends import NUMPY, Backend, backend_of
+from mfnet_envs.backends.draws import multinomial, without_replacement
+from mfnet_envs.model import LocalModel
+from mfnet_envs.policy import Policy
+from mfnet_envs.simulator.agents import AgentStepper, AgentTransition
+from mfnet_envs.simulator.counts import CountsStepper, Transition
+from mfnet_envs.simulator.fluid import ArraysLike, expected_step
+from mfnet_envs.simulator.tables import ROUNDING, Tables
+
+__all__ = ["ROUNDING", "AgentTransition", "Simulator", "Transition", "multinomial", "without_replacement"]
+
+
+class Simulator:
+    """Simulates a :class:`~mfnet_envs.model.LocalModel`.
+
+    One generator drives all B lanes of a batch in vectorised draws, so the path of a lane depends on the batch size.
+    ``pi`` and ``action_counts`` have rows for all S states or only for the T states that have a choice
+    (``model.team_states``); both mean the same, the short form is cheap on networks with many layers.
+
+    A simulator steps one law. Where the model reads a clock, ``simulator.at(t)`` is the one to step with at time t.
+
+    Args:
+        backend: a name of ``mfnet_envs.backends`` or a backend; numpy by default. Arrays go in and come out as its own,
+            ``rng`` is made by :meth:`generator`.
+
+    Raises:
+        ValueError: no backend of that name.
+    """
+
+    def __init__(self, model: LocalModel, backend: str | Backend | None = None) -> None:
+        self.model, self.backend = model, backend_of(backend)
+        self._tables = Tables(model, self.backend)
+        self._counts = CountsStepper(self._tables, self.backend)
+        self._in_force: list[Simulator] = []  # of the clocked model's other laws met so far
+        self._tables_like: dict[tuple[str, ...], Tables] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.model, self.backend)  # the tables are made again: smaller, and whatever the library
+
+    def at(self, t: int) -> Simulator:
+        """The simulator of ``model.at(t)``, built when first asked for; itself unless the model reads a clock."""
+        model = self.model.at(t)
+        if model is self.model:
+            return self
+        for simulator in self._in_force:
+            if simulator.model is model:
+                return simulator
+        self._in_force.append(Simulator(model, self.backend))
+        return self._in_force[-1]
+
+    def generator(self, seed: int | None = None) -> Any:
+        """A stream of random numbers for this simulator's backend; ``np.random.default_rng(seed)`` for numpy's."""
+        return self.backend.generator(seed)
+
+    def mu_hood(self, counts: NDArray[np.generic]) -> Floats:
+        """The shares ``(B, V, D, G)`` that the model's functions receive; zero where a neighbourhood is padded."""
+        shares: Floats = self._tables.hoods(self.backend.asarray(counts)) / self.model.population
+        return shares
+
+    def crowd(self, counts: NDArray[np.generic]) -> Floats:
+        """Agents of each group at each node, ``(B, V, G)``, from counts (or shares) ``(B, S)``."""
+        crowd: Floats = self._tables.crowd(self.backend.asarray(counts))
+        return crowd
+
+    # -- counts ---------------------------------------------------------------------------------------------------
+
+    def reset(self, rng: Any, batch: int = 1) -> Ints:
+        """Agents i.i.d. from ``model.initial``: ``(B, S)`` ints, each row summing to the population."""
+        n, initial, asarray = self.model.population, self.model.initial, self.backend.asarray
+        if isinstance(rng, np.random.Generator):  # not by the cheaper of two ways: this is how published worlds began
+            counts: Ints = asarray(rng.multinomial(n, initial, size=batch))
+        else:
+            counts = self.backend.multinomial(rng, asarray(np.full(batch, n)), asarray(initial))
+        return counts
+
+    def act(self, counts: Ints, pi: NDArray[np.floating], rng: Any) -> Ints:
+        """Every agent draws its action from its state's row of ``pi``: the multinomial (5).
+
+        Args:
+            counts: ``(B, S)`` ints.
+            pi: ``(..., S, A)`` or ``(..., T, A)`` probabilities, broadcast over worlds.
+
+        Returns:
+            ``action_counts`` with the rows of ``pi``; illegal actions are counted as the first legal one.
+
+        Raises:
+            ValueError: wrong shape, NaN or negative probabilities.
+        """
+        drawn: Ints = self._tables.choices.act(self.backend, rng, counts, self.backend.asarray(pi))
+        return drawn
+
+    def step(self, counts: Ints, action_counts: Ints, rng: Any) -> tuple[Ints, Floats]:
+        """One joint transition: ``(next_counts (B, S), team_rewards (B, S))``; see :meth:`transition`."""
+        result = self.transition(counts, action_counts, rng)
+        return result.next_counts, result.team_rewards
+
+    def follow(self, policy: Policy, counts: Ints, t: int, rng: Any) -> Transition:
+        """One step by a policy: its teams' own draw, or agents that draw for themselves by the cheaper :meth:`play`.
+
+        Raises:
+            ValueError: teams that draw together, where the backend draws with another generator than numpy's.
+        """
+        seen = self.backend.asnumpy(counts)
+        if not policy.acts_as_team:
+            return self.play(counts, policy.teams(seen, t), rng)
+        if not isinstance(rng, np.random.Generator):
+            raise ValueError(
+                f"the teams of {type(policy).__name__} draw together, with numpy's generator: play it on "
+                f"Simulator(model), or Individually(policy) on the backend {self.backend.name!r}"
+            )
+        return self.transition(counts, self.backend.asarray(policy.sample(seen, t, rng)), rng)
+
+    def play(self, counts: Ints, pi: NDArray[np.floating], rng: Any) -> Transition:
+        """:meth:`act` and :meth:`transition` in one, where agents draw independently: the same law, drawn cheaper."""
+        pi = self.backend.asarray(pi)
+        if self.model.quota is None:
+            return self.transition(counts, self.act(counts, pi, rng), rng)
+        return self._counts.play(counts, pi, rng)
+
+    def transition(self, counts: Ints, action_counts: Ints, rng: Any) -> Transition:
+        """One joint transition with the flows that made it.
+
+        Args:
+            counts: ``(B, S)`` ints.
+            action_counts: ``(B, S, A)`` or ``(B, T, A)`` ints, summing to the counts of their states.
+
+        Raises:
+            ValueError: actions that do not sum to the counts, or a model that answers with NaN.
+        """
+        actions = self._counts.actions(counts, action_counts)
+        served, unserved = self._counts.ration(counts, actions, rng)
+        return self._counts.move(counts, actions, served, unserved, rng)
+
+    # -- agents ---------------------------------------------------------------------------------------------------
+
+    def step_agents(self, states: Ints, actions: Ints, rng: np.random.Generator) -> tuple[Ints, Floats]:
+        """The same law with identities kept.
+
+        Args:
+            states: ``(B, N)`` ints in 0..S-1.
+            actions: ``(B, N)`` ints in 0..A-1; an illegal one is played as the first legal one.
+
+        Returns:
+            ``(next_states (B, N), rewards (B, N))``, the rewards of (1); numpy's, whatever the backend.
+
+        Raises:
+            ValueError: ``rng`` is not numpy's.
+        """
+        result = self.transition_agents(states, actions, rng)
+        return result.next_states, result.rewards
+
+    def transition_agents(self, states: Ints, actions: Ints, rng: np.random.Generator) -> AgentTransition:
+        """:meth:`step_agents`, and who was served."""
+        if not isinstance(rng, np.random.Generator):
+            raise ValueError("agents one by one are drawn with numpy; pass rng=np.random.default_rng(seed)")
+        return self._agents.step(states, actions, rng)
+
+    @cached_property
+    def _agents(self) -> AgentStepper:
+        return AgentStepper(self._in_numpy)
+
+    # -- infinitely many agents -----------------------------------------------------------------------------------
+
+    def mean_field_step(self, mu: Any, pi: Any) -> tuple[Any, Any]:
+        """The limit N = infinity: shares move by their expectations under ``model.fluid()``.
+
+        numpy or torch, whatever the backend; where either argument is a tensor the step is one of tensors, and
+        differentiable.
+
+        Args:
+            mu: ``(B, S)`` shares; pi: ``(..., S, A)`` or ``(..., T, A)``.
+
+        Returns:
+            ``(next mu (B, S), team rewards (B, S))``.
+        """
+        if type(mu) is np.ndarray and type(pi) is np.ndarray:
+            return expected_step(self._limit, mu, pi)
+        arrays = ArraysLike(pi if type(mu) is np.ndarray else mu)
+        if arrays.key not in self._tables_like:
+            self._tables_like[arrays.key] = Tables(self.model.fluid(), arrays)
+        return expected_step(self._tables_like[arrays.key], arrays.asarray(mu), arrays.asarray(pi))
+
+    @cached_property
+    def _limit(self) -> Tables:
+        fluid = self.model.fluid()
+        return self._in_numpy if fluid is self.model else Tables(fluid, NUMPY)
+
+    @cached_property
+    def _in_numpy(self) -> Tables:
+        return self._tables if self.backend is NUMPY else Tables(self.model, NUMPY)

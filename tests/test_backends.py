@@ -1,0 +1,284 @@
+"""A second backend, on torch's arrays and with torch's generator, obeys the law that ExactGame enumerates.
+
+A backend of yours goes into ``each_backend``.
+
+Every chi-square below is held at p = 1e-5. About 60 laws are tried, so a right backend fails once in 1,600 seeds; the
+seeds are fixed.
+"""
+
+from typing import Any
+
+import array_api_compat.torch
+import numpy as np
+import pytest
+import torch
+import toys
+from test_simulator import assert_follows, crossroads
+
+import mfnet_envs
+from mfnet_envs import Simulator, backends
+from mfnet_envs.backends import NUMPY, Backend, BranchTable, backend_of, register_backend
+from mfnet_envs.exact import ExactGame
+from mfnet_envs.model import LocalModel
+from mfnet_envs.policy import Individually, uniform
+from mfnet_envs.registration import scenarios
+
+WORLDS = 6_000
+FORMS = list(toys.every_form())
+
+
+class Torch:
+    """Conditional binomials for everything; agents drawn without replacement by lot."""
+
+    name = "torch"
+    xp: Any = array_api_compat.torch
+
+    def generator(self, seed: int | None) -> torch.Generator:
+        return torch.Generator().manual_seed(0 if seed is None else seed)
+
+    def asarray(self, values: Any) -> torch.Tensor:
+        return values if isinstance(values, torch.Tensor) else torch.tensor(values)
+
+    def asnumpy(self, array: torch.Tensor) -> np.ndarray:
+        return array.numpy()
+
+    def multinomial(self, rng: torch.Generator, n: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
+        p, left, drawn = p.expand(*n.shape, p.shape[-1]), n.double(), []
+        for j in range(p.shape[-1]):
+            rest = p[..., j:].sum(-1)
+            share = torch.where(rest > 0, p[..., j] / rest, 0.0).clamp(0, 1)
+            drawn.append(torch.binomial(left, share, generator=rng) if j < p.shape[-1] - 1 else left)
+            left = left - drawn[-1]
+        return torch.stack(drawn, -1).long()
+
+    def poisson(self, rng: torch.Generator, rate: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.poisson(rate.expand(shape), generator=rng).long()
+
+    def without_replacement(self, rng: torch.Generator, colours: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        kinds, flat = colours.shape[2], colours.reshape(-1)
+        colour = torch.repeat_interleave(torch.arange(len(flat)), flat)
+        cell = colour // kinds
+        order = torch.argsort(cell + torch.rand(len(cell), generator=rng, dtype=torch.float64))
+        present = torch.bincount(cell, minlength=drawn.numel())
+        rank = torch.arange(len(cell)) - (present.cumsum(0) - present)[cell[order]]
+        winners = order[rank < drawn.reshape(-1)[cell[order]]]
+        return torch.bincount(colour[winners], minlength=len(flat)).reshape(colours.shape)
+
+    def prepared(self, table: BranchTable) -> BranchTable:
+        return table
+
+    def scatter(
+        self, rng: torch.Generator, branch: BranchTable, flow: torch.Tensor, following: torch.Tensor
+    ) -> torch.Tensor:
+        columns, states = branch.successors.shape[1], following.shape[1]
+        flow = flow if columns == flow.shape[2] else flow.sum(2, keepdim=True)
+        drawn = self.multinomial(rng, flow, branch.probabilities)
+        target = torch.arange(len(flow))[:, None, None, None] * states + branch.successors
+        added = following.reshape(-1).index_add(0, target.reshape(-1), drawn.reshape(-1))
+        return added.reshape(following.shape)
+
+
+TORCH: Backend = Torch()
+each_backend = pytest.mark.parametrize("backend", [TORCH], ids=lambda backend: backend.name)  # numpy: test_simulator.py
+
+
+class Careless(Torch):
+    """Sends everybody to the first successor."""
+
+    def scatter(
+        self, rng: torch.Generator, branch: BranchTable, flow: torch.Tensor, following: torch.Tensor
+    ) -> torch.Tensor:
+        first = BranchTable(branch.successors[..., :1], torch.ones_like(branch.probabilities[..., :1]))
+        return super().scatter(rng, first, flow, following)
+
+
+def check_step(backend: Backend, form: str) -> None:
+    model = toys.every_form(4)[form]
+    game, simulator = ExactGame(model), Simulator(model, backend)
+    rng, pairs = simulator.generator(0), crossroads(game)
+    for pair, law in zip(pairs, game.pair_transition(pairs), strict=True):
+        actions = backend.asarray(np.tile(pair, (WORLDS, 1, 1)))
+        following, _ = simulator.step(actions.sum(2), actions, rng)
+        assert_follows(game.index(backend.asnumpy(following)), law)
+
+
+@each_backend
+@pytest.mark.parametrize("form", FORMS)
+def test_a_step_has_the_exact_law(form: str, backend: Backend) -> None:
+    """Equation (6): quotas, several branches, illegal actions, transit, groups."""
+    check_step(backend, form)
+
+
+@pytest.mark.parametrize("form", ["scattering", "two ways", "quota", "transit"])
+def test_a_careless_backend_is_found_out(form: str) -> None:
+    with pytest.raises(AssertionError):
+        check_step(Careless(), form)
+
+
+@each_backend
+@pytest.mark.parametrize("form", FORMS)
+def test_acting_and_moving_have_the_exact_law(form: str, backend: Backend) -> None:
+    """(5) and (6) together, by ``act`` and ``step`` and by ``play``, with a policy that also plays illegal actions."""
+    model = toys.every_form(3)[form]
+    game, simulator = ExactGame(model), Simulator(model, backend)
+    table = np.random.default_rng(2).dirichlet(np.ones(model.num_actions), (len(model.legal), model.population + 1))
+    start = len(game.count_vectors) // 2
+    law, pi = game.transition(table)[start], table[np.arange(len(model.legal)), game.count_vectors[start]]
+    counts, rng = backend.asarray(np.tile(game.count_vectors[start], (WORLDS, 1))), simulator.generator(1)
+    actions = simulator.act(counts, pi, rng)
+    for following in (simulator.step(counts, actions, rng)[0], simulator.play(counts, pi, rng).next_counts):
+        assert_follows(game.index(backend.asnumpy(following)), law)
+
+
+SHIPPED = [
+    *((id, {}) for id in scenarios()),
+    ("MFNet-Grid-v0", {"matching": "independent"}),
+    ("MFNet-RideShareNYC-v0", {"occupied": "markov", "matching": "independent", "hour": "day"}),
+]
+
+
+@each_backend
+@pytest.mark.parametrize(("id", "options"), SHIPPED)
+def test_shipped_scenarios_step(id: str, options: dict[str, Any], backend: Backend) -> None:
+    """Nobody is lost, and the same actions are paid as on numpy, by the model in force."""
+    model = mfnet_envs.make_model(id, **options)
+    numpy, other = Simulator(model), Simulator(model, backend)
+    rng, policy = other.generator(3), uniform(model)
+    counts = other.reset(rng, 2)
+    for t in range(4):
+        played = other.at(t).follow(policy, counts, t, rng)
+        following, before = backend.asnumpy(played.next_counts), backend.asnumpy(counts)
+        assert following.dtype == np.int64
+        assert (following >= 0).all()
+        assert (following.sum(1) == model.population).all()
+        actions = np.zeros((2, *model.legal.shape), np.int64)
+        states = np.arange(len(model.legal))
+        actions[:, states, model.first_legal] = before
+        actions[:, model.active] = backend.asnumpy(played.actions)
+        same = numpy.at(t).step(before, actions, np.random.default_rng(0))[1]
+        np.testing.assert_allclose(backend.asnumpy(played.team_rewards), same, rtol=1e-9, atol=1e-12)
+        counts = played.next_counts
+
+
+@each_backend
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "quota"])
+def test_many_agents_follow_the_limit(form: str, backend: Backend) -> None:
+    """A million agents in each of 50 worlds: their mean within five standard errors of the limit, in every state."""
+    model = toys.every_form(10**6)[form]
+    simulator = Simulator(model, backend)
+    rng = simulator.generator(4)
+    first = backend.asnumpy(simulator.reset(rng))
+    pi = np.random.default_rng(0).dirichlet(np.ones(model.num_actions), len(model.legal))
+    mu, rewards = simulator.mean_field_step(first / 10**6, pi)
+    played = simulator.play(backend.asarray(np.repeat(first, 50, 0)), pi, rng)
+    error = 0.5 / np.sqrt(50 * 10**6)
+    assert abs(backend.asnumpy(played.next_counts).mean(0) / 10**6 - mu[0]).max() < 5 * error
+    assert abs(backend.asnumpy(played.team_rewards).mean(0) - rewards[0]).max() < 5 * 2 * error
+
+
+@each_backend
+def test_returns_agree_between_backends(backend: Backend) -> None:
+    """Two means of 2,000 worlds; six standard errors of their difference, once in half a billion."""
+    model = mfnet_envs.make_model("MFNet-Grid-v0", rows=2, cols=3, population=20)
+    policy = model.heuristics()["proportional"]
+    ours, theirs = (mfnet_envs.evaluate(model, policy, worlds=2000, steps=40, backend=b) for b in (backend, "numpy"))
+    name = "discounted_return"
+    error = np.hypot(ours[f"{name}_ci95"], theirs[f"{name}_ci95"]) / 1.96
+    assert 0 < abs(ours[f"{name}_mean"] - theirs[f"{name}_mean"]) < 6 * error
+
+
+# -- the limit on tensors ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("id", "options"), SHIPPED)
+def test_shares_move_alike_on_both_libraries(id: str, options: dict[str, Any]) -> None:
+    """Also where pi has rows for teams only, and where only one of the two arguments is a tensor."""
+    model = mfnet_envs.make_model(id, **options)
+    rng, simulator = np.random.default_rng(0), Simulator(model)
+    mu = rng.dirichlet(np.ones(len(model.legal)), 2)
+    pi = rng.dirichlet(np.ones(model.num_actions), model.legal.shape[:1])
+    expected = simulator.mean_field_step(mu, pi)
+    for given in ((torch.as_tensor(mu), torch.as_tensor(pi)), (mu, torch.as_tensor(pi)), (torch.as_tensor(mu), pi)):
+        for ours, theirs in zip(simulator.mean_field_step(*given), expected, strict=True):
+            np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-12, atol=1e-15)
+    teams = uniform(model).teams(mu, 0).copy()
+    for ours, theirs in zip(
+        simulator.mean_field_step(mu, torch.as_tensor(teams)), simulator.mean_field_step(mu, teams), strict=True
+    ):
+        np.testing.assert_allclose(ours.numpy(), theirs, rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        pytest.param(mfnet_envs.make_model("MFNet-Grid-v0", rows=2, cols=3), id="Grid"),
+        pytest.param(mfnet_envs.make_model("MFNet-Braess-v0"), id="Braess"),
+    ],
+)
+def test_the_gradient_of_a_return_is_a_finite_difference(model: LocalModel) -> None:
+    """Of twelve steps; the differences are taken on numpy."""
+    simulator, rng = Simulator(model), np.random.default_rng(1)
+    start = rng.dirichlet(np.ones(len(model.legal)), 1)
+    pi = rng.dirichlet(np.ones(model.num_actions), len(model.team_states))
+
+    def value(pi: Any) -> Any:
+        mu, worth = start, 0.0
+        for t in range(12):
+            mu, rewards = simulator.mean_field_step(mu, pi)
+            worth = worth + model.gamma**t * rewards.sum()
+        return worth
+
+    leaf = torch.tensor(pi, requires_grad=True)
+    (gradient,) = torch.autograd.grad(value(leaf), leaf)
+    places = rng.choice(pi.size, min(12, pi.size), replace=False)
+    assert gradient.reshape(-1)[places].abs().max() > 1e-4
+    for place in places:
+        h = np.zeros(pi.size)
+        h[place] = 1e-6
+        h = h.reshape(pi.shape)
+        difference = (value(pi + h) - value(pi - h)) / 2e-6
+        assert gradient.reshape(-1)[place].item() == pytest.approx(difference, rel=1e-4, abs=1e-9)
+
+
+def test_single_precision_stays_single() -> None:
+    model = mfnet_envs.make_model("MFNet-Routing-v0")
+    mu = torch.as_tensor(model.initial, dtype=torch.float32)[None]
+    following, _ = Simulator(model).mean_field_step(mu, uniform(model).table[0])
+    assert following.dtype == torch.float32
+    assert following.sum().item() == pytest.approx(1, abs=1e-5)
+
+
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+def test_backends_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backends, "_makers", dict(backends._makers))
+    model = toys.general()
+    assert Simulator(model).backend is Simulator(model, "numpy").backend is backend_of(NUMPY) is NUMPY
+    made = []
+    register_backend("mine", lambda: made.append(1) or TORCH)  # type: ignore[func-returns-value]
+    assert not made
+    assert Simulator(model, "mine").backend is TORCH
+    assert backends.backends() == ["mine", "numpy"]
+    with pytest.raises(ValueError, match="there is a backend 'mine' already"):
+        register_backend("mine", lambda: TORCH)
+    with pytest.raises(ValueError, match=r"no backend 'nunpy'; did you mean 'numpy'\?"):
+        Simulator(model, "nunpy")
+    with pytest.raises(TypeError, match="must be a name or have the methods"):
+        Simulator(model, np)  # type: ignore[arg-type]
+
+
+def test_what_only_numpy_does() -> None:
+    model = toys.general()
+    simulator = Simulator(model, TORCH)
+    rng = simulator.generator(0)
+    counts = simulator.reset(rng)
+    states = np.array([[0, 1, 1, 2]])
+    with pytest.raises(ValueError, match="agents one by one are drawn with numpy"):
+        simulator.step_agents(states, 0 * states, rng)
+    ours, theirs = (s.step_agents(states, 0 * states, np.random.default_rng(0)) for s in (simulator, Simulator(model)))
+    np.testing.assert_array_equal(ours, theirs)
+    team = toys.Unanimous(model)
+    with pytest.raises(ValueError, match=r"the teams of Unanimous draw together, with numpy.*Individually\(policy\)"):
+        simulator.follow(team, counts, 0, rng)
+    assert simulator.follow(Individually(team), counts, 0, rng).next_counts.sum() == model.population
