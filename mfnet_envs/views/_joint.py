@@ -124,9 +124,8 @@ class TeamGame:
 
 
 def simulator_of(model: LocalModel, backend: Any = None) -> Simulator:
-    """The simulator of a view; ``backend`` as in :class:`~mfnet_envs.simulator.Simulator`, None: its default."""
-    options: dict[str, Any] = {} if backend is None else {"backend": backend}
-    return Simulator(model, **options)
+    """The simulator of a view; ``backend`` as in :class:`~mfnet_envs.simulator.Simulator`."""
+    return Simulator(model, backend=backend)
 
 
 class MaskableBox(gym.spaces.Box):
