@@ -109,6 +109,8 @@ class LocalModel(ABC):
 
     Attributes:
         period: steps of one turn of the clock; None, the default, for a model that reads no clock.
+        notes: sentences about what was ignored, guessed, filled in, rescaled or rounded on the way to this model; shown
+            wherever its numbers are read.
         law_methods: the methods that say reward and kernel; a scenario may add those that these rest on.
 
     Raises:
@@ -117,6 +119,7 @@ class LocalModel(ABC):
     """
 
     period: int | None = None
+    notes: tuple[str, ...] = ()
     wording: Wording = Wording()
     law_methods: ClassVar[tuple[str, ...]] = ("reward", "branch_rewards", "branch_weights")
 

@@ -46,6 +46,10 @@ class NetworkData:
         first_through: nodes below this index may begin or end a trip, not be passed through (TNTP's centroids).
         units: what "time", "length", "capacity", "demand" and "coordinates" are measured in, as far as the file says.
         source, licence: where it came from and what may be done with it.
+        toll: ``(L,)`` money per passage, or None where there is none.
+        toll_weight, length_weight: time per unit of money and of length. Travellers who choose for themselves weigh
+            time + toll_weight * toll + length_weight * length (TNTP's generalised cost).
+        notes: sentences about what was ignored, guessed, filled in, rescaled or dropped on the way here.
 
     Raises:
         NetworkFileError: an entry that breaks the above.
@@ -66,6 +70,10 @@ class NetworkData:
     units: Mapping[str, str] = field(default_factory=dict)
     source: str = ""
     licence: str = ""
+    toll: Floats | None = None
+    toll_weight: float = 0.0
+    length_weight: float = 0.0
+    notes: tuple[str, ...] = ()
 
     PER_LINK: ClassVar[tuple[str, ...]] = ("tail", "head", "free_flow_time", "capacity", "b", "power", "length")
 
