@@ -3,8 +3,12 @@ PY ?= python3
 VENV ?= .venv
 EXTRAS ?= dev
 JOBS ?= 2
+# Which versions are installed: those mfnet is developed with, or constraints-oldest.txt.
+CONSTRAINTS ?= constraints.txt
 # A package index with CPU builds of torch, for machines without a GPU: make demo TORCH_INDEX=<the CPU index named on PyTorch's install page>
 TORCH_INDEX ?=
+
+WARNING := . Without a GPU: where the package index has torch for GPUs only it takes 5.6 GB; stop with Ctrl-C, name a CPU index: make TORCH_INDEX=...
 
 # One thread per process: the networks are small, and threads that wait for each other cost several times what they give.
 export OMP_NUM_THREADS ?= 1
@@ -15,14 +19,15 @@ READY := $(VENV)/.ready-$(EXTRAS)
 # The stamp holds the place it was made for: a checkout that was moved or copied, or lost its Python, is set up anew.
 HOME_OF_VENV := $(abspath $(VENV))
 STALE := $(shell [ "$$(cat $(READY) 2>/dev/null)" = "$(HOME_OF_VENV)" ] && $(BIN)/python -c '' 2>/dev/null || echo FORCE)
-PIP_INSTALL = -m pip install -q -c constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+PIP_INSTALL = -m pip install -q -c $(CONSTRAINTS) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
 # The third-party libraries live in an environment of their own: Ray holds gymnasium at an older release.
 INTEROP := .venv-interop
+OLDEST := .venv-oldest
 # The default tests that speak to a library or to gymnasium itself, run once more beside the older gymnasium.
 BOTH_LINES := tests/test_views_conformance.py tests/test_views_vector.py tests/test_masked.py tests/test_sb3.py tests/test_torchrl.py
 
-.PHONY: FORCE help setup demo verify test test-slow test-interop interop-tests test-benchmarl mutants lint format bench tables wheel clean
+.PHONY: FORCE help setup demo verify test test-slow test-interop interop-tests test-benchmarl mutants lint format bench check-numbers tables wheel clean fuzz test-plain test-oldest test-browser
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +43,15 @@ test: $(READY)  ## run the tests (under 10 minutes on 2 cores)
 test-slow: $(READY)  ## run the long tests: many training seeds, many worlds
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m slow --timeout 7200
 
+test-plain: $(READY)  ## run the tests without the processor's newer instructions, nearly as on another machine
+	env $$($(BIN)/python scripts/plain_cpu.py) $(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(TESTS)
+
+test-oldest:  ## run the tests with the oldest versions that setup.cfg allows (its own virtual environment)
+	@$(MAKE) --no-print-directory test VENV=$(OLDEST) CONSTRAINTS=constraints-oldest.txt
+
+test-browser: $(READY)  ## let a browser run the pages' scripts (needs chromium)
+	$(BIN)/python -m pytest -m browser tests
+
 test-interop:  ## let every third-party library train on the environments (its own virtual environment, 2.3 GB)
 	@$(MAKE) --no-print-directory interop-tests VENV=$(INTEROP) EXTRAS=all
 
@@ -52,6 +66,12 @@ test-benchmarl:  ## let BenchMARL train on the environments (its own virtual env
 
 verify: $(READY)  ## hold the paper's statements against exact games, in under two minutes; report in runs/verify
 	$(BIN)/mfnet verify --quick
+
+MINUTES ?= 20
+KILLS ?= 1000
+SEED ?= 0
+fuzz: $(READY)  ## try inputs that nobody meant: MINUTES=20 of cases after KILLS=1000 kills, SEED=0; what fails is in fuzz-failures
+	$(BIN)/python -m fuzz --minutes $(MINUTES) --kills $(KILLS) --seed $(SEED) --jobs $(JOBS)
 
 mutants: $(READY)  ## break the code on purpose; a test must notice (under 5 minutes on 2 cores)
 	$(BIN)/python scripts/mutation_check.py --jobs $(JOBS)
@@ -69,6 +89,9 @@ bench: $(READY)  ## measure speed, as ratios within one process
 	$(BIN)/python benchmarks/core.py
 	$(BIN)/python benchmarks/exact.py
 
+check-numbers: $(READY)  ## hold the numbers of README and docs against what the commands print (minutes; SLOW=1: hours)
+	$(BIN)/python scripts/check_numbers.py $(if $(SLOW),--slow)
+
 tables: $(READY)  ## print the README's tables of returns (about an hour and a half)
 	$(BIN)/python benchmarks/learning.py manhattan grid layout2
 	$(BIN)/python benchmarks/learning.py radii modes --seeds 2
@@ -85,17 +108,17 @@ wheel: $(READY)  ## build the wheel and try it alone in a bare environment
 	venv/bin/python bare_install.py
 
 clean:  ## remove builds, caches and the virtual environment (never runs/)
-	rm -rf $(VENV) $(INTEROP) .venv-benchmarl build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) $(OLDEST) .venv-benchmarl build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find mfnet_envs mfnet_agents tests examples benchmarks scripts -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The stamp is written last, so an interrupted installation is taken up again.
-$(READY): pyproject.toml setup.cfg constraints.txt $(STALE)
+$(READY): pyproject.toml setup.cfg $(CONSTRAINTS) $(STALE)
 	@command -v $(PY) >/dev/null || { echo "mfnet: '$(PY)' is not installed; install Python 3.11 or newer, or name one: make PY=python3.12 ..." >&2; exit 1; }
 	@$(PY) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "mfnet: '$(PY)' is $$($(PY) -V); mfnet needs Python 3.11 or newer, name one: make PY=python3.12 ..." >&2; exit 1; }
 	@$(PY) -c 'import ensurepip, venv' 2>/dev/null || { echo "mfnet: '$(PY)' has no venv module; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@made_for=$$(cat $(VENV)/.ready-* 2>/dev/null | head -n 1); [ "$${made_for:-$(HOME_OF_VENV)}" = "$(HOME_OF_VENV)" ] || rm -rf $(VENV)
 	@rm -f $(VENV)/.ready-*
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PY) -m venv $(VENV); } || { rm -rf $(VENV); echo "mfnet: could not create $(VENV) (message above)" >&2; exit 1; }
-	@echo "mfnet: installing mfnet[$(EXTRAS)] into $(VENV) (once; 1.2 to 2.3 GB, most of it torch)"
+	@echo "mfnet: installing mfnet[$(EXTRAS)] into $(VENV) (once; 1.2 to 2.3 GB, most of it torch)$(if $(strip $(TORCH_INDEX)),,$(WARNING))"
 	@$(BIN)/python $(PIP_INSTALL) -e ".[$(EXTRAS)]" || { echo "mfnet: the installation failed (message above); is the package index reachable? Run the same command again to take it up." >&2; exit 1; }
 	@echo $(HOME_OF_VENV) > $@

@@ -1,7 +1,8 @@
 """How far does it scale? Time per state and step, and peak memory, each row in a process of its own.
 
 Run `python benchmarks/scale.py [ROW ...]` with the beginnings of rows' names. CPU time of one thread; the population is
-a million unless the name says otherwise. Rows on SiouxFalls need the road network that MFNET_TNTP names.
+a million unless the name says otherwise. Rows on SiouxFalls need the road network that MFNET_TNTP names, from
+Transportation Networks for Research (https://github.com/bstabler/TransportationNetworks; academic research only).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import numpy as np
 
 from mfnet_agents import Algorithm, AlgorithmConfig, DecNeuralACConfig
 from mfnet_agents.checkpoint import generator_state, set_generator_state
-from mfnet_agents.config import option
+from mfnet_agents.config import check, option, positive
 from mfnet_envs import Simulator
 from mfnet_envs.measure import measure
 from mfnet_envs.policy import TablePolicy, weighted
@@ -21,6 +21,11 @@ from mfnet_envs.policy import TablePolicy, weighted
 class Config(AlgorithmConfig):
     tables: int = option(32, "training", "tables tried in an iteration, each in num_envs_per_env_runner worlds")
     elite: int = option(6, "training", "how many of them, the best, the next ones are drawn around")
+
+    def validate(self) -> None:
+        super().validate()
+        check("tables", self.tables, positive, "a positive integer")
+        check("elite", self.elite, lambda x: positive(x) and x <= self.tables, f"one of 1 to {self.tables}, the tables")
 
     @classmethod
     def algorithm_class(cls) -> type["CrossEntropy"]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from mfnet_envs import __version__
-
 if TYPE_CHECKING:
     from mfnet_agents.algorithm import Algorithm
     from mfnet_agents.checkpoint import CheckpointError
@@ -14,14 +12,16 @@ if TYPE_CHECKING:
     from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
     from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
     from mfnet_agents.registry import register_algorithm
+    from mfnet_envs import __version__
 
 _HOME = {
-    "Algorithm": "algorithm",
-    "AlgorithmConfig": "config",
-    "CheckpointError": "checkpoint",
-    "DecNeuralAC": "dec_neural_ac",
-    "DecNeuralACConfig": "dec_neural_ac",
-    "register_algorithm": "registry",
+    "Algorithm": "mfnet_agents.algorithm",
+    "AlgorithmConfig": "mfnet_agents.config",
+    "CheckpointError": "mfnet_agents.checkpoint",
+    "DecNeuralAC": "mfnet_agents.dec_neural_ac",
+    "DecNeuralACConfig": "mfnet_agents.dec_neural_ac",
+    "__version__": "mfnet_envs",
+    "register_algorithm": "mfnet_agents.registry",
 }
 __all__ = [
     "Algorithm", "AlgorithmConfig", "CheckpointError", "DecNeuralAC", "DecNeuralACConfig", "__version__",
@@ -34,4 +34,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'mfnet_agents' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(f"mfnet_agents.{_HOME[name]}"), name)
+    return getattr(import_module(_HOME[name]), name)

@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import tempfile
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property
+from numbers import Real
 from typing import Any, Self
 
 import numpy as np
-from gymnasium.error import Error as GymnasiumError
 
 import mfnet_envs
 from mfnet_agents import checkpoint, recorded
 from mfnet_agents.checkpoint import CheckpointError
-from mfnet_agents.config import AlgorithmConfig
-from mfnet_envs.arrays import Floats, Ints
+from mfnet_agents.config import AlgorithmConfig, ConfigError
+from mfnet_envs.arrays import Floats, Ints, array_of
 from mfnet_envs.bounds import Certificate
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy, uniform
+from mfnet_envs.words import non_negative, whole
 from mfnet_envs.yardstick import Yardstick
+
+Arrays = Mapping[str, np.ndarray[Any, Any]]
+_AWAITED: ContextVar[Arrays | None] = ContextVar("_AWAITED", default=None)  # of the checkpoint that is being rebuilt
+
+
+class Diverged(ArithmeticError):
+    """Training whose numbers are no longer finite, in one sentence."""
 
 
 class Algorithm(ABC):
@@ -37,11 +49,12 @@ class Algorithm(ABC):
     def __init__(self, config: AlgorithmConfig) -> None:
         config.validate()
         self.config = config = config.copy().freeze()
-        assert config.env is not None
-        self.model: LocalModel = mfnet_envs.make_model(config.env, **config.env_config)
+        self.model: LocalModel = _made(config)
         self.iteration = 0
         self.env_steps = 0
         self.seconds = 0.0
+        if (awaited := _AWAITED.get()) is not None:
+            self.check_sizes(awaited)
         self.setup()
         self._call("on_algorithm_init")
 
@@ -71,11 +84,30 @@ class Algorithm(ABC):
 
     @abstractmethod
     def get_state(self) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
-        """Everything :meth:`set_state` needs to go on bit for bit: (JSON values, arrays)."""
+        """Everything :meth:`set_state` needs to go on bit for bit: (JSON values, arrays of finite numbers)."""
 
     @abstractmethod
     def set_state(self, record: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]]) -> None:
-        """Take back what :meth:`get_state` gave."""
+        """Take back what :meth:`get_state` gave; :meth:`check_state` has seen it."""
+
+    def check_sizes(self, arrays: Arrays) -> None:  # noqa: B027 (there to be overridden)
+        """Refuse arrays that cannot be of this config and model. Called before :meth:`setup`, so that a number in a
+        damaged config allocates nothing.
+
+        Raises:
+            ValueError: an array has another size.
+        """
+
+    def check_state(self, record: dict[str, Any], arrays: Arrays) -> None:
+        """Refuse what cannot be a state of this algorithm: by default, names, kinds, shapes or types other than those
+        of the present state, and numbers that are not finite. Override it where these change with training.
+
+        Raises:
+            ValueError: it is none.
+        """
+        mine, own = self.get_state()
+        checkpoint.check_record(mine, record)
+        checkpoint.check_arrays(own, arrays)
 
     @property
     def needs(self) -> str:
@@ -88,9 +120,20 @@ class Algorithm(ABC):
         """One iteration; RLlib's result keys, a constant few whatever the population.
 
         Returns in ``result["env_runners"]`` are means over agents (RLlib itself sums over agents).
+
+        Raises:
+            Diverged: the numbers are no longer finite.
         """
         began = time.perf_counter()
-        step = self.training_step()
+        try:
+            step = self.training_step()
+        except (ArithmeticError, ValueError) as error:
+            self._check_finite(self.get_state()[1], error)
+            raise
+        reported = {**step["env_runners"], **step["learners"]}
+        wrong = [name for name, x in reported.items() if isinstance(x, Real) and not math.isfinite(x)]
+        if wrong:
+            raise self._diverged(wrong)
         self.iteration += 1
         self.env_steps += step["env_steps"]
         spent = time.perf_counter() - began
@@ -105,9 +148,21 @@ class Algorithm(ABC):
         }
         every = self.config.evaluation_interval
         if every is not None and self.iteration % every == 0:
+            self._check_finite(self.get_state()[1])
             result["evaluation"] = self.evaluate()
         self._call("on_train_result", result=result)
         return result
+
+    def _check_finite(self, arrays: Arrays, cause: Exception | None = None) -> None:
+        if wrong := checkpoint.not_finite(arrays):
+            raise self._diverged(wrong) from cause
+
+    def _diverged(self, names: list[str]) -> Diverged:
+        done = f"({self.iteration} iterations, {self.env_steps:,} environment steps done)"
+        return Diverged(
+            f"training has diverged {done}: {', '.join(names)} hold numbers that are not finite; take smaller steps "
+            "(actor_lr, critic_lr) from the last checkpoint, or from the start"
+        )
 
     def evaluate(self, *, worlds: int | None = None, seed: int | None = None) -> dict[str, Any]:
         """The present policy on seeds of their own: ``{"env_runners": {...}}``.
@@ -148,7 +203,7 @@ class Algorithm(ABC):
 
     def compute_actions(self, counts: Ints, t: int = 0) -> Floats:
         """Action probabilities ``pi(a | s, mu(s))``: ``counts (B, S)`` or ``(S,)`` -> ``(B, S, A)`` or ``(S, A)``."""
-        counts = np.asarray(counts)
+        counts = array_of("counts", counts)
         s = self.model.network.num_states
         if counts.shape[-1:] != (s,) or counts.ndim > 2:
             raise ValueError(f"counts must have shape ({s},) or (worlds, {s}), not {counts.shape}")
@@ -161,9 +216,15 @@ class Algorithm(ABC):
     # -- checkpoints
 
     def save_to_path(self, path: str | os.PathLike[str] | None = None) -> str:
-        """Write a checkpoint folder (a temporary one by default) and return its path."""
-        target = os.path.join(tempfile.mkdtemp(prefix="mfnet-"), "checkpoint") if path is None else path
+        """Write a checkpoint folder (a temporary one by default) and return its path.
+
+        Raises:
+            Diverged: the numbers are no longer finite; an earlier checkpoint of that name is kept.
+            CheckpointError: it cannot be written there.
+        """
         state, arrays = self.get_state()
+        self._check_finite(arrays)
+        target = os.path.join(tempfile.mkdtemp(prefix="mfnet-"), "checkpoint") if path is None else path
         record = {
             "class": f"{type(self).__module__}:{type(self).__qualname__}",
             **recorded.origins(self.config),
@@ -187,12 +248,15 @@ class Algorithm(ABC):
         if (saved.env, saved.env_config) != (self.config.env, self.config.env_config):
             theirs = f"{saved.env} with {saved.env_config}"
             raise CheckpointError(f"the checkpoint at {path} is of {theirs}, not of this environment")
-        try:
+        self._restore(record, arrays, path)
+
+    def _restore(self, record: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]], path: object) -> None:
+        with _told(path, "does not fit this configuration"):
+            iteration, env_steps = (whole(name, record["counters"][name], 0) for name in ("iteration", "env_steps"))
+            non_negative(seconds=record["counters"]["seconds"])
+            self.check_state(record["state"], arrays)
             self.set_state(record["state"], arrays)
-            counters = [record["counters"][name] for name in ("iteration", "env_steps", "seconds")]
-        except (KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-            raise CheckpointError(f"the checkpoint at {path} does not fit this configuration: {error}") from error
-        self.iteration, self.env_steps, self.seconds = counters
+        self.iteration, self.env_steps, self.seconds = iteration, env_steps, float(record["counters"]["seconds"])
         self._call("on_checkpoint_loaded")
 
     @classmethod
@@ -205,27 +269,57 @@ class Algorithm(ABC):
         Raises:
             CheckpointError: missing, damaged, of another algorithm, or of one or an environment that is not known here.
         """
-        record, _ = checkpoint.read(path)
-        is_mine = _class_name(record) == cls.__qualname__ and not inspect.isabstract(cls)
-        kind = cls if is_mine else _recorded_class(record, path)
-        if not issubclass(kind, cls):
-            raise CheckpointError(f"the checkpoint at {path} is of {kind.__name__}, not of {cls.__name__}")
-        config = _saved_config(kind.config_class(), record, path)
+        record, arrays = checkpoint.read(path)
+        with _told(path, "names no algorithm that can be rebuilt"):
+            is_mine = _class_name(record) == cls.__qualname__ and not inspect.isabstract(cls)
+            kind = cls if is_mine else _recorded_class(record, path)
+            if not issubclass(kind, cls):
+                raise CheckpointError(f"the checkpoint at {path} is of {kind.__name__}, not of {cls.__name__}")
+            config = _saved_config(kind.config_class(), record, path)
+            try:
+                recorded.check_environment(record, config.env)
+            except LookupError as error:
+                raise CheckpointError(f"the checkpoint at {path} is of {error.args[0]}") from error
+        awaited = _AWAITED.set(arrays)
         try:
-            recorded.check_environment(record, config.env)
-        except LookupError as error:
-            raise CheckpointError(f"the checkpoint at {path} is of {error.args[0]}") from error
-        try:
-            algorithm: Self = kind(config)
-        except (GymnasiumError, TypeError, ValueError) as error:
-            raise CheckpointError(f"the checkpoint at {path} cannot be rebuilt: {error}") from error
-        algorithm.restore_from_path(path)
+            with _told(path, "cannot be rebuilt"):
+                algorithm: Self = kind(config)
+        finally:
+            _AWAITED.reset(awaited)
+        algorithm._restore(record, arrays, path)
         return algorithm
 
     def _call(self, event: str, **values: Any) -> None:
         function = self.config.hooks.get(event)
         if function is not None:
             function(algorithm=self, **values)
+
+
+def _made(config: AlgorithmConfig) -> LocalModel:
+    """The model of a config.
+
+    Raises:
+        ConfigError: an option of it is out of its range. Others: as the model says.
+    """
+    assert config.env is not None
+    try:
+        return mfnet_envs.make_model(config.env, **config.env_config)
+    except ValueError as error:
+        if type(error) is not ValueError:  # one of a network's file, or of a builder's own
+            raise
+        raise ConfigError(str(error)) from error
+
+
+@contextmanager
+def _told(path: object, what: str) -> Iterator[None]:
+    """Whatever a checkpoint makes raise is a fault of the checkpoint, to those who read it."""
+    try:
+        yield
+    except CheckpointError:
+        raise
+    except Exception as error:
+        said = str(error) if isinstance(error, ValueError) and str(error) else f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"the checkpoint at {path} {what}: {said}") from error
 
 
 def _class_name(record: dict[str, Any]) -> str:

@@ -5,20 +5,40 @@ from __future__ import annotations
 import copy
 import dataclasses
 import json
+import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any, Self
 
 import numpy as np
 
-from mfnet_envs.words import did_you_mean, is_whole
+from mfnet_envs.words import COUNTABLE, brief, did_you_mean, fits, is_whole, of_kind, shown
 
 EVENTS = ("on_algorithm_init", "on_train_result", "on_evaluate_start", "on_evaluate_end", "on_checkpoint_loaded")
+
+
+class ConfigError(ValueError):
+    """An option that is of the wrong kind, out of its range, or larger than this machine; the sentence names it."""
 
 
 def option(default: Any, group: str, doc: str) -> Any:
     """A field with the builder call it belongs to and its one line of documentation."""
     return field(default=default, metadata={"group": group, "doc": doc})
+
+
+class FrozenDict(dict[str, Any]):
+    """The ``env_config`` of a frozen config: to be read only. A copy, of whatever depth, is a plain dict."""
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise dataclasses.FrozenInstanceError(
+            "env_config cannot be changed: an algorithm was built from this config; change a .copy() of it"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)
 
 
 @dataclass
@@ -79,7 +99,8 @@ class AlgorithmConfig:
         if name not in self.fields():
             raise AttributeError(unknown_option(name, list(self.fields()), type(self).__name__))
         self._must_be_open(name)
-        super().__setattr__(name, value.item() if isinstance(value, np.generic) else value)  # JSON holds plain numbers
+        plain = value.item() if isinstance(value, np.generic) else value  # JSON holds plain numbers
+        super().__setattr__(name, float(plain) if isinstance(plain, Fraction) else plain)
 
     def _must_be_open(self, name: str) -> None:
         if self.is_frozen:
@@ -139,7 +160,8 @@ class AlgorithmConfig:
         return bool(self.__dict__.get("_is_frozen", False))
 
     def freeze(self) -> Self:
-        """Refuse every change from now on."""
+        """Refuse every change from now on, to ``env_config`` too."""
+        self.__dict__["env_config"] = FrozenDict(self.env_config) if is_json(self.env_config) else self.env_config
         self.__dict__["_is_frozen"] = True
         return self
 
@@ -151,7 +173,7 @@ class AlgorithmConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Every option as plain JSON values."""
-        return dataclasses.asdict(self)
+        return {**dataclasses.asdict(self), "env_config": copy.deepcopy(self.env_config)}
 
     @classmethod
     def from_dict(cls, options: dict[str, Any]) -> Self:
@@ -163,32 +185,58 @@ class AlgorithmConfig:
         return cls(**options)
 
     def validate(self) -> None:
-        """Raise ValueError where an option is out of its range."""
+        """Raise ConfigError where an option is out of its range."""
         if self.env is None:
-            raise ValueError("no environment: call .environment('MFNet-Grid-v0') first")
-        if self.num_env_runners != 0:
-            raise ValueError("num_env_runners must be 0: worlds are stepped as one batch in this process")
+            raise ConfigError("no environment: call .environment('MFNet-Grid-v0') first")
+        if not is_whole(self.num_env_runners) or self.num_env_runners != 0:
+            raise ConfigError("num_env_runners must be 0: worlds are stepped as one batch in this process")
         for name in (
             "num_envs_per_env_runner", "rollout_fragment_length", "evaluation_duration", "total_env_steps",
         ):  # fmt: skip
             check(name, getattr(self, name), positive, "a positive integer")
         for name in ("seed", "evaluation_seed"):
             check(name, getattr(self, name), whole, "a non-negative integer")
+        check("env_config", self.env_config, _has_names, "a dict of options by name, without the id, which is `env`")
         wanted = "a dict of JSON values (a graph as a list of edges), to be kept in checkpoints"
         check("env_config", self.env_config, is_json, wanted)
         interval, wanted = self.evaluation_interval, "a positive integer or None"
         check("evaluation_interval", interval, lambda x: x is None or positive(x), wanted)
         check("evaluation_bound", self.evaluation_bound, lambda x: isinstance(x, bool), "True or False")
+        self.needs("num_envs_per_env_runner", "rollout_fragment_length", of="samples")
+        self.needs("evaluation_duration", of="worlds")
+
+    def check_kinds(self) -> None:
+        """Raise ConfigError where a value is of another kind than its field's annotation names."""
+        for name, hint in typing.get_type_hints(type(self)).items():
+            try:
+                of_kind(name, getattr(self, name), hint)
+            except ValueError as error:
+                raise ConfigError(str(error)) from None
+
+    def needs(self, *names: str, of: str, entries: int = 1, itemsize: int = 8) -> None:
+        """Refuse sizes whose product, times ``entries`` numbers, is more than this machine's memory.
+
+        Args:
+            of: what there are so many of, in the plural.
+        """
+        asked = " times ".join(f"{name}={shown(getattr(self, name))}" for name in names)
+        sizes = [getattr(self, name) for name in names]
+        try:
+            fits(f"{asked} {of}", *(size for size in sizes if is_whole(size)), entries, itemsize=itemsize)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
 
 
 def check(name: str, value: Any, holds: Callable[[Any], bool], wanted: str) -> None:
-    """Raise ValueError("name must be wanted, not value") unless ``holds(value)``."""
+    """Raise ConfigError("name must be wanted, not value") unless ``holds(value)``."""
     try:
         right = bool(holds(value)) and not isinstance(value, bool) or (isinstance(value, bool) and "True" in wanted)
-    except TypeError:
+    except Exception:  # whatever comparing raises
         right = False
     if not right:
-        raise ValueError(f"{name} must be {wanted}, not {value!r}")
+        if is_whole(value, COUNTABLE + 1) and "integer" in wanted:
+            wanted += f", at most 2**53 = {COUNTABLE:,}"
+        raise ConfigError(f"{name} must be {wanted}, not {shown(value)}")
 
 
 def whole(x: Any) -> bool:
@@ -196,14 +244,20 @@ def whole(x: Any) -> bool:
 
 
 def positive(x: Any) -> bool:
-    return is_whole(x, 1)
+    """A number of things that can be counted."""
+    return is_whole(x, 1) and x <= COUNTABLE
+
+
+def _has_names(value: Any) -> bool:
+    """Of ``env_config``: whether its keys can be names of options; what is no dict, :func:`is_json` refuses."""
+    return not isinstance(value, dict) or all(isinstance(name, str) and name != "id" for name in value)
 
 
 def is_json(value: Any) -> bool:
     """Whether ``value`` is a dict that JSON can hold."""
     try:
         json.dumps(value)
-    except (TypeError, ValueError):
+    except (RecursionError, TypeError, ValueError):
         return False
     return isinstance(value, dict)
 
@@ -211,4 +265,6 @@ def is_json(value: Any) -> bool:
 def unknown_option(name: str, known: list[str], place: str) -> str:
     """One sentence for a misspelt option."""
     near = did_you_mean(name, known)
-    return f"{place} has no option {name!r}" + (near if near != "." else "; known: " + ", ".join(sorted(known)))
+    return f"{place} has no option {shown(name)}" + (
+        near if near != "." else brief(f"; known: {', '.join(sorted(known))}", 280)
+    )

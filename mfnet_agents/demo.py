@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mfnet_agents import runs
-from mfnet_agents.progress import Lines, Progress, choose, clock
+from mfnet_agents.progress import Lines, Progress, choose, clock, write_json
 from mfnet_agents.runs import REPORT_SEED, REPORT_WORLDS, RunError, RunFolder
 from mfnet_envs.measure import Result, measure
 from mfnet_envs.policy import Policy
@@ -33,13 +33,14 @@ PLAIN = {"potential": "none", "lambda_": 0.9, "actor_lr": 0.3}  # rewards as pai
 LOG = "second_process.log"  # only a demo folder holds one
 
 
-def run(out: Path, *, steps: int | None = None, worlds: int | None = None) -> int:
+def run(out: Path, *, steps: int | None = None, worlds: int | None = None, machine: bool = False) -> int:
     """The whole demo; returns the exit code.
 
     Args:
         out: folder for everything; that of an earlier demo is replaced.
         steps: environment steps of the main run (default: the preset's); no short run takes more.
         worlds: of every evaluation.
+        machine: print JSON lines.
 
     Raises:
         RunError: the folder holds something else, or cannot be written to.
@@ -47,7 +48,7 @@ def run(out: Path, *, steps: int | None = None, worlds: int | None = None) -> in
     from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
 
     began, worlds = time.perf_counter(), worlds or REPORT_WORLDS
-    shown = choose(machine=False)
+    shown = choose(machine=machine)
     relay = _Relay(shown)
     config = runs.make_config(ENV, {} if steps is None else {"total_env_steps": steps}, {})
     config = config.evaluation(evaluation_duration=min(worlds, config.evaluation_duration))
@@ -66,13 +67,13 @@ def run(out: Path, *, steps: int | None = None, worlds: int | None = None) -> in
         # the second process measures the heuristics meanwhile
         result = runs.train(algorithm, folder, worlds=worlds, heuristics=False, progress=shown, command="mfnet demo")
         if result["interrupted"]:
-            print(f"stopped; {out} holds what there is, the last checkpoint is {result['last_checkpoint']}")
+            shown.say(f"stopped; {out} holds what there is, the last checkpoint is {result['last_checkpoint']}")
             return 130
         relay.wait()
-    return _conclude(folder, began, relay.code)
+    return _conclude(folder, began, relay.code, machine=machine)
 
 
-def _conclude(folder: RunFolder, began: float, code: int) -> int:
+def _conclude(folder: RunFolder, began: float, code: int, *, machine: bool) -> int:
     """Write the report and say what came out."""
     from mfnet_agents.pages import run as report
 
@@ -81,19 +82,26 @@ def _conclude(folder: RunFolder, began: float, code: int) -> int:
         return 1
     page = report.build(folder.path)
     measured = report.read(folder.path)[0].measured
+    if machine:
+        write_json({"event": "result", "page": str(page), **measured.to_dict()})
+        return 0
     print(f"\n{measured.text()}\n")
-    print("\n".join(report.sentences(measured)))
+    print("\n".join([*report.sentences(measured), *measured.footnotes()]))
     print(f"\n{clock(time.perf_counter() - began)} in all; open {page} in a browser")
     return 0
 
 
 def _clear(out: Path) -> None:
-    """Remove an earlier demo; anything else is left for the run folder's own check to refuse."""
+    """Remove an earlier demo, unless it is running; anything else is left for the run folder's own check to refuse."""
     if (out / LOG).is_file():
+        folder = RunFolder(out)
         try:
+            folder.own()
             shutil.rmtree(out)
         except OSError as error:
             raise RunError(f"cannot replace the earlier demo in {out} ({error.strerror}); use --out") from error
+        finally:
+            folder.release()
 
 
 class _Relay:
@@ -108,13 +116,13 @@ class _Relay:
 
     def follow(self, log: Path, command: list[str]) -> _Relay:
         """Start ``command``; it has a session of its own, so that Ctrl-C reaches this process alone."""
-        self.writer, self.reader = log.open("w"), log.open()
+        self.writer, self.reader = log.open("w", encoding="utf-8"), log.open(encoding="utf-8", errors="replace")
         self.process = subprocess.Popen(
             command,
             stdout=self.writer,
             stderr=self.writer,
             start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8"},
         )
         return self
 
@@ -149,7 +157,7 @@ def staircase(out: Path, steps: int, worlds: int) -> None:
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # a small radius is warned about, and here it is what is shown
-    folder, progress = RunFolder(out), Lines()
+    folder, progress, parent = RunFolder(out), Lines(), os.getppid()
     options = PLAIN | {"total_env_steps": steps}
     model = runs.make_config(ENV, options, {}).build_algo().model
     yardstick = Yardstick.of(model, None)
@@ -159,10 +167,12 @@ def staircase(out: Path, steps: int, worlds: int) -> None:
         algorithm = config.evaluation(evaluation_interval=None).build_algo()
         while algorithm.env_steps < steps:
             algorithm.train()
+            _stop_without(parent)
         learnt[f"credit_hops {radius}"] = algorithm.policy
         progress.say(f"learnt with credit_hops {radius}")
 
     def tell(name: str, result: Result) -> None:
+        _stop_without(parent)
         progress.say(f"{model.wording.labels.get(name, name)}: {yardstick.text(result.value, result.ci95)}")
 
     heuristics = model.heuristics()
@@ -171,6 +181,12 @@ def staircase(out: Path, steps: int, worlds: int) -> None:
     stairs = {str(radius): found[name] for radius, name in zip(RADII, learnt, strict=True)}
     folder.write("staircase.json", {"steps": steps, **common, "options": PLAIN, "runs": stairs})
     folder.write("heuristics.json", {**common, "policies": {name: found[name] for name in heuristics}})
+
+
+def _stop_without(parent: int) -> None:
+    """End with the first process, however it ended: the folder is then no longer ours."""
+    if os.getppid() != parent:
+        raise SystemExit("the process that asked for this has ended")
 
 
 def _parse() -> argparse.Namespace:

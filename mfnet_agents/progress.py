@@ -123,8 +123,8 @@ def finite(value: Any) -> Any:
 
 
 def clock(seconds: float) -> str:
-    """``m:ss`` or ``h:mm:ss``."""
-    minutes, s = divmod(round(seconds), 60)
+    """``m:ss`` or ``h:mm:ss``; nothing is ever left below zero."""
+    minutes, s = divmod(round(max(0.0, seconds)), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"
 
@@ -133,4 +133,4 @@ def choose(*, machine: bool) -> Progress:
     """What suits the output: JSON where asked for, a bar on a terminal, lines elsewhere."""
     if machine:
         return JsonLines()
-    return Bar() if sys.stdout.isatty() else Lines()
+    return Bar() if sys.stdout is not None and sys.stdout.isatty() else Lines()

@@ -5,6 +5,7 @@ again in another process. What such a file names is looked up only as far as :fu
 from __future__ import annotations
 
 import ast
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -64,14 +65,28 @@ def check_environment(record: dict[str, Any], env: object) -> None:
     Raises:
         LookupError: it is not; the message says what to import.
     """
-    name = str(env).rpartition(":")[2]
-    if env in scenarios() or (name in scenarios() and env != name) or trusted(str(env), LocalModel) is not None:
+    module, _, name = str(env).rpartition(":")
+    if env in scenarios() or env in _VOUCHED or trusted(str(env), LocalModel) is not None:
         return
-    place = str(record.get("env_source", "")) or str(env).rpartition(":")[0]
+    if name in scenarios() and module and _imported(module) is not None:
+        return
+    place = str(record.get("env_source", "")) or module
+    own = (
+        f"; or have the function say what it returns (def {name}(...) -> LocalModel); or name it yourself: "
+        f"--environment {shlex.quote(str(env))}, in Python mfnet_agents.recorded.vouch({env!r})"
+    )
     raise LookupError(
         f"the environment {env!r}, which is not known here: import {_spoken(place)} first"
-        + (" (a function must be annotated to return a LocalModel)" if targets.is_target(str(env)) else "")
+        + (own if targets.is_target(str(env)) else "")
     )
+
+
+_VOUCHED: set[str] = set()
+
+
+def vouch(env: str) -> None:
+    """Let run folders and checkpoints name this environment: their reader, and not a file, has said that it may run."""
+    _VOUCHED.add(env)
 
 
 def trusted(target: str, kind: type) -> Any:
@@ -114,12 +129,12 @@ def _imported(place: str) -> ModuleType | None:
 def _file_below(place: str) -> Path | None:
     """The file of a module or a path, where it lies below the working directory."""
     stem = Path(place if place.endswith(".py") else place.replace(".", "/") + ".py")
-    here = Path.cwd()
-    for path in (stem, stem.with_suffix("") / "__init__.py"):
-        file = path.resolve()
-        if file.is_file() and _is_below(file, here):
-            return file
-    return None
+    try:
+        here = Path.cwd()
+        files = [path.resolve() for path in (stem, stem.with_suffix("") / "__init__.py")]
+        return next((file for file in files if file.is_file() and _is_below(file, here)), None)
+    except (OSError, RuntimeError, ValueError):  # no name of a file at all
+        return None
 
 
 def _is_below(file: Path, folder: Path) -> bool:

@@ -22,10 +22,30 @@ import array_api_compat.numpy
 import numpy as np
 from numpy.typing import NDArray
 
+from mfnet_envs.words import shown
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Single = NDArray[np.float32]
+
+
+def array_of(name: str, values: Any, kinds: str = "biuf") -> NDArray[Any]:
+    """``values`` as an array of numbers of these ``kinds`` (numpy's letters: bool, signed, unsigned, float).
+
+    Raises:
+        ValueError: text, objects, complex numbers or rows of unequal length, named.
+    """
+    try:
+        array = np.asarray(values)
+    except Exception:  # ragged lists, and whatever somebody's __array__ raises
+        array = np.empty(0, object)
+    if array.dtype.kind not in kinds:
+        wanted = (
+            "real numbers" if "f" in kinds else "whole numbers" if "b" not in kinds else "whole numbers or booleans"
+        )
+        raise ValueError(f"{name} must be an array of {wanted}, not {shown(values)}")
+    return array
 
 
 def namespace(x: Any) -> Any:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from mfnet_envs.words import is_number, is_whole
+
+Criterion = Literal["discounted", "average"]
+Kind = Literal["lp", "convex", "closed-form", "dp"]
 
 
 @dataclass(frozen=True)
@@ -21,9 +27,9 @@ class Certificate:
     """
 
     value: float
-    criterion: Literal["discounted", "average"]
+    criterion: Criterion
     unit: str
-    kind: Literal["lp", "convex", "closed-form", "dp"]
+    kind: Kind
     horizon: int | None
     gap: float
     assumption: str
@@ -31,3 +37,21 @@ class Certificate:
     def __str__(self) -> str:
         horizon = "" if self.horizon is None else f", {self.horizon} steps"
         return f"{self.value:.4f} {self.unit} ({self.criterion}{horizon}; {self.kind}): {self.assumption}"
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Certificate:
+        """What ``dataclasses.asdict`` gave, from a file.
+
+        Raises:
+            KeyError, TypeError, ValueError: anything else.
+        """
+        given = {field.name: record[field.name] for field in fields(cls)}
+        right = (
+            is_number(given["value"]) and is_number(given["gap"])
+            and given["criterion"] in get_args(Criterion) and given["kind"] in get_args(Kind)
+            and (given["horizon"] is None or is_whole(given["horizon"]))
+            and isinstance(given["unit"], str) and isinstance(given["assumption"], str)
+        )  # fmt: skip
+        if not right:
+            raise ValueError("one of its fields is of another kind")
+        return cls(**given)

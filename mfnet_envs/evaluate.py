@@ -11,6 +11,7 @@ from mfnet_envs.backends import Backend
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Individually, Policy
 from mfnet_envs.simulator import Simulator
+from mfnet_envs.words import fits, is_whole, shown, whole
 from mfnet_envs.yardstick import KEYS
 
 
@@ -42,7 +43,7 @@ def evaluate(
 
     Raises:
         TypeError: an id instead of a model, or a name instead of a policy.
-        ValueError: no world, no step, or a warm-up that leaves no step.
+        ValueError: no world, no step, a warm-up that leaves no step, or a policy of a network of another size.
     """
     per_world = worlds_of(model, policy, worlds=worlds, seed=seed, steps=steps, warmup=warmup, backend=backend)
     return summary(model, per_world, steps)
@@ -60,11 +61,11 @@ def worlds_of(
 ) -> dict[str, Floats]:
     """What :func:`evaluate` reports per agent, before the mean over worlds is taken: ``(worlds,)`` each."""
     check_arguments(model, policy)
-    rewards = returns(model, policy, worlds=worlds, seed=seed, steps=steps, backend=backend)
-    length = rewards.shape[1]
+    length = model.evaluation[0] if steps is None else whole("steps", steps)
     warmup = model.evaluation[1] if warmup is None else warmup
-    if not 0 <= warmup < length:
-        raise ValueError(f"warmup must lie in 0..{length - 1}, not {warmup}")
+    if not is_whole(warmup) or warmup >= length:
+        raise ValueError(f"warmup must lie in 0..{length - 1}, not {shown(warmup)}")
+    rewards = returns(model, policy, worlds=worlds, seed=seed, steps=steps, backend=backend)
     per_world = criteria(rewards, model.gamma, warmup)
     if policy.acts_as_team:
         rewards = returns(model, Individually(policy), worlds=worlds, seed=seed, steps=steps, backend=backend)
@@ -75,12 +76,20 @@ def worlds_of(
 
 
 def check_arguments(model: object, *policies: object) -> None:
-    """Refuse an id where a model is needed and a name where a policy is."""
+    """Refuse an id where a model is needed, a name where a policy is, and a policy of a network of another size."""
     if not isinstance(model, LocalModel):
-        raise TypeError(f"a model is needed, such as mfnet_envs.make_model('MFNet-Grid-v0') gives it, not {model!r}")
+        raise TypeError(
+            f"a model is needed, such as mfnet_envs.make_model('MFNet-Grid-v0') gives it, not {shown(model)}"
+        )
     for policy in policies:
         if not isinstance(policy, Policy):
-            raise TypeError(f"a policy of the model is needed, such as model.heuristics()['random'], not {policy!r}")
+            raise TypeError(
+                f"a policy of the model is needed, such as model.heuristics()['random'], not {shown(policy)}"
+            )
+        theirs = getattr(policy, "model", None)
+        if isinstance(theirs, LocalModel) and theirs.legal.shape != model.legal.shape:
+            size, other = ("{:,} states and {} actions".format(*of.legal.shape) for of in (model, theirs))
+            raise ValueError(f"the policy is of a model with {other}, and this one has {size}: make it of this model")
 
 
 def summary(model: LocalModel, per_world: dict[str, Floats], steps: int | None = None) -> dict[str, float]:
@@ -116,11 +125,10 @@ def returns(
 
     Step t is played by the model in force at t.
     """
+    steps = model.evaluation[0] if steps is None else whole("steps", steps)
+    fits(f"rewards of worlds={shown(worlds)} over steps={shown(steps)}", whole("worlds", worlds), steps)
     simulator = Simulator(model, backend)
-    rng, asnumpy = simulator.generator(seed), simulator.backend.asnumpy
-    steps = model.evaluation[0] if steps is None else steps
-    if worlds < 1 or steps < 1:
-        raise ValueError("evaluation needs at least one world and one step")
+    rng, asnumpy = simulator.generator(whole("seed", seed, 0)), simulator.backend.asnumpy
     counts = simulator.reset(rng, worlds)
     rewards = np.empty((worlds, steps))
     for t in range(steps):

@@ -6,39 +6,45 @@ phi is concave and increasing with phi(n) <= min(n, rate): the two facts behind 
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any
 
 import array_api_compat
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mfnet_envs.arrays import Floats, like, namespace
+from mfnet_envs.arrays import Bools, Floats, like, namespace
 
 SPREAD = 12.0  # beyond 12 standard deviations of the Poisson law phi equals min(n, rate) to double precision
 TINY = 1e-9  # agents: far below one, far above rounding
+WIDE = 1e5  # rates above are not tabulated but evaluated, by an expansion whose error there is below rounding
+UNIFORM = ((-1 / 3, 1 / 12, -2 / 135, 1 / 864), (-1 / 540, -1 / 288))  # coefficients of Temme's c_0 and c_1, in eta
 
 
 class ExpectedMin:
-    """phi(n) for a vector of rates: exact at integers, linear between (so still concave), on numpy and torch.
+    """phi(n) for a vector of rates: exact at integers, concave, on numpy and torch.
 
     Args:
         rate: ``(K,)`` mean number of places opening in a step, >= 0.
 
     phi(n) = sum_{k < n} P(D > k). Below ``rate - 12 sd`` it equals n, above ``rate + 12 sd`` it equals the rate, so
-    only the window between is tabulated: memory grows with sqrt(rate), not with the population.
+    only the window between is tabulated, linear between integers: memory grows with sqrt(rate), not with the
+    population, and not beyond ``WIDE``, where phi is evaluated when asked for (:func:`_of_large`).
     """
 
     def __init__(self, rate: ArrayLike) -> None:
         self.rate: Floats = np.atleast_1d(np.asarray(rate, np.float64))
         if not (np.isfinite(self.rate).all() and (self.rate >= 0).all()):
             raise ValueError("rates must be finite and non-negative")
-        spread = SPREAD * np.sqrt(self.rate) + SPREAD
-        self.first: Floats = np.maximum(np.floor(self.rate - spread), 0.0)
-        width = int(np.max(self.rate + spread - self.first)) + 2
+        self.wide: Bools = self.rate > WIDE
+        tabled = np.where(self.wide, 0.0, self.rate)
+        spread = SPREAD * np.sqrt(tabled) + SPREAD
+        self.first: Floats = np.maximum(np.floor(tabled - spread), 0.0)
+        width = int(np.max(tabled + spread - self.first)) + 2
         n = self.first[:, None] + np.arange(width)
-        beyond = np.stack([_poisson_tail(rate, row) for rate, row in zip(self.rate, n, strict=True)])
+        beyond = np.stack([_poisson_tail(rate, row) for rate, row in zip(tabled, n, strict=True)])
         table = np.concatenate([np.zeros((len(n), 1)), np.cumsum(beyond[:, :-1], 1)], 1) + self.first[:, None]
-        self.table: Floats = np.minimum(table, self.rate[:, None])  # rounding must not lift phi above its limit
+        self.table: Floats = np.minimum(table, tabled[:, None])  # rounding must not lift phi above its limit
         self.slope: Floats = np.diff(self.table, append=self.table[:, -1:])
         self._converted: dict[tuple[str, str], tuple[Any, ...]] = {}
 
@@ -50,7 +56,11 @@ class ExpectedMin:
         whole = xp.floor(place)
         at = xp.reshape(xp.astype(whole, xp.int64) + start, (-1,))
         height, rise = xp.reshape(xp.take(table, at), n.shape), xp.reshape(xp.take(slope, at), n.shape)
-        return xp.where(n < first, n, height + rise * (place - whole))
+        tabled = xp.where(n < first, n, height + rise * (place - whole))
+        if not self.wide.any():
+            return tabled
+        large = np.maximum(self.rate, WIDE)
+        return xp.where(_constant(n, self.wide), _of_large(n, _constant(n, large)), tabled)
 
     def _tables(self, xp: Any, device: Any) -> tuple[Any, ...]:
         """The tables in one array library, converted once."""
@@ -66,7 +76,16 @@ class ExpectedMin:
         return {**self.__dict__, "_converted": {}}
 
     def slopes(self, k: int, tolerance: float = 1e-12) -> Floats:
-        """phi(n + 1) - phi(n) of rate ``k`` for n = 0, 1, ...: the pieces of phi, cut where below tolerance."""
+        """phi(n + 1) - phi(n) of rate ``k`` for n = 0, 1, ...: the pieces of phi, cut where below tolerance.
+
+        Raises:
+            ValueError: a rate so large that the pieces cannot be listed.
+        """
+        if self.wide[k]:
+            raise ValueError(
+                f"phi has a piece for each of {self.rate[k]:,.0f} agents, too many for a linear programme: ask for the "
+                "fluid limit, bound(fluid=True), which holds at every population"
+            )
         slope = np.concatenate([np.ones(int(self.first[k])), self.slope[k]])
         return slope[: int(np.searchsorted(-slope, -tolerance))]
 
@@ -89,6 +108,48 @@ def served_share(phi: ExpectedMin | None, n: Any, rate: Any) -> Any:
     if phi is not None:
         return phi(n) / n
     return xp.minimum(n, like(n, np.asarray(rate))) / n
+
+
+def _of_large(n: Any, rate: Any) -> Any:
+    """phi(n) = n - E max(n - D, 0) at rates above ``WIDE``, by the uniform expansion of the incomplete gamma function.
+
+    E max(n - D, 0) = (n - rate) P(D < n) + n P(D = n), and P(D < n) = Q(n, rate) = erfc(-z) / 2 + R with z^2 the
+    deviance and R by Temme's coefficients (DLMF 8.12.3, 8.12.10). Smooth between integers, where the chord is lower by
+    less than P(D = n) / 8.
+    """
+    xp = namespace(n)
+    reach = SPREAD * rate**0.5
+    near = xp.minimum(xp.maximum(n, rate - reach), rate + reach)
+    u = (near - rate) / rate
+    half = 0.5 + 0 * u  # the deviance is rate u^2 half(u): (1 + u) log(1 + u) - u by its series, which does not cancel
+    power = 1 + 0 * u
+    for k in range(1, 14):
+        power = -u * power
+        half = half + power / ((k + 1) * (k + 2))
+    z = u * (rate * half) ** 0.5
+    eta = -u * (2 * half * rate / near) ** 0.5
+    point = xp.exp(-z * z - 1 / (12 * near)) / (2 * math.pi * near) ** 0.5
+    c = [sum(number * eta**i for i, number in enumerate(row)) for row in UNIFORM]
+    below = _erfc(-z) / 2 + xp.exp(-z * z) / (2 * math.pi * near) ** 0.5 * (c[0] + c[1] / near)
+    missed = (near - rate) * below + near * point
+    phi = xp.where(n < rate - reach, n, xp.where(n > rate + reach, rate, near - missed))
+    return xp.minimum(xp.minimum(phi, n), rate)
+
+
+def _constant(reference: Any, table: Any) -> Any:
+    """A table on the device of ``reference``, in a precision of its own."""
+    if type(reference) is np.ndarray:
+        return table
+    return namespace(reference).asarray(table, device=array_api_compat.device(reference))
+
+
+def _erfc(x: Any) -> Any:
+    """1 - erf(x), in the library of ``x``."""
+    if type(x) is np.ndarray:
+        from scipy.special import erfc
+
+        return erfc(x)
+    return sys.modules["torch"].special.erfc(x)  # whoever holds a tensor has imported it
 
 
 def _poisson_tail(rate: float, n: Floats) -> Floats:

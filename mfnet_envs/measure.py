@@ -7,7 +7,7 @@
 True
 >>> difference, ci95 = measured.difference("proportional", "stay")  # paired, since the worlds are common
 
-``print(measured.text())`` shows the table.
+``print(measured.text())`` shows the table, ``measured.footnotes()`` what belongs under it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from mfnet_envs.bounds import Certificate
 from mfnet_envs.evaluate import check_arguments, half_width, summary, worlds_of
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy, uniform
-from mfnet_envs.words import whole
+from mfnet_envs.words import shown, whole
 from mfnet_envs.yardstick import Yardstick
 
 RANDOM, BOUND = "random", "bound"
@@ -70,6 +70,7 @@ class Measurement:
         results: name -> result, in the order asked for; "random" is always among them.
         certificate: None where no bound is known.
         labels: how tables call a policy, where that is not its name.
+        notes: what was guessed, dropped or rounded on the way to the model, ``LocalModel.notes``.
     """
 
     results: Mapping[str, Result]
@@ -78,6 +79,7 @@ class Measurement:
     worlds: int
     seed: int
     labels: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     # -- numbers
 
@@ -171,6 +173,11 @@ class Measurement:
             if f"execution_gap_{self.yardstick.key}_mean" in result.report
         ]
 
+    def footnotes(self) -> list[str]:
+        """What belongs under every table: the bound with the assumption it rests on, then the notes."""
+        bound = [] if self.certificate is None else [f"bound: {self.certificate}"]
+        return [*bound, *(f"note: {note}" for note in self.notes)]
+
     def _part(self, result: Result, start: str) -> str:
         part = {key.removeprefix(start): value for key, value in result.report.items() if key.startswith(start)}
         return self.yardstick.text(*self.yardstick.read(part))
@@ -179,11 +186,11 @@ class Measurement:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: ``policies`` with value, ci95, gap_closed, report, values; yardstick, worlds, seed,
-        certificate, labels."""
+        certificate, labels, notes."""
         policies = {name: {**r.to_dict(), "gap_closed": self.gap_closed(name)} for name, r in self.results.items()}
         certificate = None if self.certificate is None else asdict(self.certificate)
         common = {"worlds": self.worlds, "seed": self.seed, "labels": dict(self.labels), "certificate": certificate}
-        return {"policies": policies, "yardstick": self.yardstick.to_dict(), **common}
+        return {"policies": policies, "yardstick": self.yardstick.to_dict(), "notes": list(self.notes), **common}
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Measurement:
@@ -197,10 +204,11 @@ class Measurement:
         return cls(
             results,
             Yardstick.from_dict(record["yardstick"]),
-            Certificate(**certificate) if isinstance(certificate, Mapping) else None,
+            Certificate.from_dict(certificate) if isinstance(certificate, Mapping) else None,
             int(record["worlds"]),
             int(record["seed"]),
             record.get("labels", {}),
+            tuple(map(str, record.get("notes", ()))),
         )
 
 
@@ -222,12 +230,14 @@ def measure(
         tell: is shown every result when it is there.
 
     Raises:
-        TypeError: the model is an id, or a policy a name.
-        ValueError: no worlds; a certificate of another criterion than the headline.
+        TypeError: the model is an id, or a policy a name; no policies by name; no certificate.
+        ValueError: no worlds; a policy of another network; a certificate of another criterion than the headline.
     """
+    if not (isinstance(policies, Mapping) and all(isinstance(name, str) for name in policies)):
+        raise TypeError(f"policies are given by name, {{'mine': policy}}, not as {shown(policies)}")
     check_arguments(model, *policies.values())
     whole("worlds", worlds)
-    solved = model.bound() if certificate == "solve" else certificate
+    solved = model.bound() if isinstance(certificate, str) and certificate == "solve" else certificate
     yardstick = Yardstick.of(model, solved)
     results: dict[str, Result] = {}
     for name, policy in {RANDOM: uniform(model), **policies}.items():
@@ -236,7 +246,7 @@ def measure(
         results[name] = Result(*yardstick.read(report), report, yardstick.scale * per_world[yardstick.key])
         if tell is not None:
             tell(name, results[name])
-    return Measurement(results, yardstick, solved, worlds, seed, model.wording.labels)
+    return Measurement(results, yardstick, solved, worlds, seed, model.wording.labels, tuple(model.notes))
 
 
 def percent(share: float | None, digits: int = 1) -> str:

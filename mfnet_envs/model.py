@@ -14,7 +14,7 @@ A model may read a clock: then r and K change with the step, in turns of ``perio
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,15 +23,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mfnet_envs.arrays import Bools, Floats, Ints, like, namespace
+from mfnet_envs.arrays import Bools, Floats, Ints, array_of, like, namespace
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.wording import Headline, Wording
-from mfnet_envs.words import checked_population
+from mfnet_envs.words import Checked, checked_population, fits, is_number, is_whole, one_of, shown, whole
 
 if TYPE_CHECKING:
     from mfnet_envs.bounds import Certificate
 
-QUOTA_LIMIT = 10**9  # numpy draws hypergeometric numbers below this many agents
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
@@ -62,10 +61,14 @@ class Branch:
     successors: Ints
     probabilities: Floats
 
+    def __post_init__(self) -> None:
+        for name, kinds in (("successors", "iu"), ("probabilities", "biuf")):
+            object.__setattr__(self, name, array_of(name, getattr(self, name), kinds))
+
     @classmethod
     def to(cls, successors: ArrayLike) -> Branch:
         """The deterministic branch to ``successors (S, A or 1)``."""
-        table = np.asarray(successors, np.int64)[..., None]
+        table = array_of("successors", successors, "iu").astype(np.int64, copy=False)[..., None]
         return cls(table, np.ones(table.shape))
 
     @property
@@ -86,8 +89,12 @@ class Quota:
     branch: int
     rate: Floats
 
+    def __post_init__(self) -> None:
+        whole("the quota's branch", self.branch, 0)
+        object.__setattr__(self, "rate", array_of("the quota's rate", self.rate, "biuf").astype(np.float64, copy=False))
 
-class LocalModel(ABC):
+
+class LocalModel(metaclass=Checked):
     """N agents on a network: base class of every scenario and of users' own models.
 
     Args:
@@ -112,6 +119,7 @@ class LocalModel(ABC):
         notes: sentences about what was ignored, guessed, filled in, rescaled or rounded on the way to this model; shown
             wherever its numbers are read.
         law_methods: the methods that say reward and kernel; a scenario may add those that these rest on.
+        reward_reads: how far a ``reward`` of its own looks, "own" node or "hood"; counts for this class's ``reward``.
 
     Raises:
         ValueError: any table of the wrong shape, a branch that leaves a neighbourhood, rows that do not sum to 1.
@@ -122,6 +130,7 @@ class LocalModel(ABC):
     notes: tuple[str, ...] = ()
     wording: Wording = Wording()
     law_methods: ClassVar[tuple[str, ...]] = ("reward", "branch_rewards", "branch_weights")
+    reward_reads: ClassVar[Literal["own", "hood"]] = "hood"
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Keep one statement of the reward, the nearest one, and nothing that was proved of another law."""
@@ -153,20 +162,26 @@ class LocalModel(ABC):
         reference_counts: ArrayLike | None = None,
         transit: ArrayLike | None = None,
     ) -> None:
-        s, a = network.num_states, num_actions
+        if not isinstance(network, StateNetwork):
+            raise TypeError(f"network must be a StateNetwork, not {shown(network)}")
+        s, a = network.num_states, whole("num_actions", num_actions)
+        fits(f"num_actions={shown(a)} for each of {s:,} states", s, a)
         self.network = network
         self.population = checked_population(population)
-        self.num_actions = num_actions
-        self.branches = tuple(branches)
+        self.num_actions = a
+        self.branches = _branches(branches)
         if reward_range is not None:
-            self.reward_range = reward_range
+            self.reward_range = _pair("reward_range", reward_range, is_number, "(lowest, highest), two finite numbers")
         self.legal: Bools = _table("legal", np.ones((s, a), bool) if legal is None else legal, (s, a), bool)
         self.initial: Floats = _table("initial", np.full(s, 1 / s) if initial is None else initial, (s,), float)
         layers = np.arange(network.layers) if groups is None else groups
         self.groups: Ints = _table("groups", layers, (network.layers,), int)
         self.quota = quota
         self.gamma = gamma
-        self.evaluation = evaluation
+        self.evaluation: tuple[int, int] = _pair(
+            "evaluation", evaluation, is_whole, "(steps, warm-up steps), the warm-up shorter than the steps"
+        )
+        one_of("kernel_reads", kernel_reads, ("none", "own", "hood"))
         self.kernel_reads = kernel_reads
         self.reference_counts: Floats | None = (
             None if reference_counts is None else _table("reference_counts", reference_counts, (s,), float)
@@ -220,6 +235,13 @@ class LocalModel(ABC):
     def reward_is_derived(self) -> bool:
         """Whether ``reward`` is ``reward_from(branch_weights)``, so that who has the weights need not ask again."""
         return type(self).reward is LocalModel.reward
+
+    @property
+    def reads_own_node(self) -> bool:
+        """Whether reward and kernel look at no other node, by what the model says of itself."""
+        kind = type(self)
+        says = kind.reward_reads == "own" and _depth(kind, "reward_reads") <= _depth(kind, "reward")
+        return self.kernel_reads != "hood" and (self.reward_is_derived or says)
 
     @property
     def unproved(self) -> tuple[str, ...]:
@@ -320,12 +342,24 @@ def _branch_rewards_given(cls: type[LocalModel]) -> Callable[[LocalModel], Float
 
 
 def _table(name: str, values: ArrayLike, shape: tuple[int, ...], kind: type) -> Any:
-    table = np.asarray(values)
+    table = array_of(name, values, "biu" if kind is int else "biuf")
     if table.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, not {table.shape}")
-    if kind is float and not np.isfinite(table.astype(float)).all():
+    if not np.isfinite(table).all():
         raise ValueError(f"{name} has NaN or infinite entries")
     return table.astype(np.int64 if kind is int else kind)
+
+
+def _pair(name: str, pair: Any, holds: Callable[[Any], bool], wanted: str) -> Any:
+    if not (isinstance(pair, tuple | list) and len(pair) == 2 and all(map(holds, pair))):
+        raise ValueError(f"{name} must be {wanted}, not {shown(pair)}")
+    return tuple(pair)
+
+
+def _branches(branches: Any) -> tuple[Branch, ...]:
+    if not isinstance(branches, tuple | list) or not all(isinstance(branch, Branch) for branch in branches):
+        raise TypeError(f"branches must be a tuple of Branch, not {shown(branches)}")
+    return tuple(branches)
 
 
 def _check(model: LocalModel) -> None:
@@ -334,8 +368,11 @@ def _check(model: LocalModel) -> None:
         raise TypeError(
             f"{kind.__name__} must say what agents earn: branch_rewards() or reward(mu_hood), one of the two"
         )
-    if not 0 < model.gamma < 1:
-        raise ValueError(f"gamma must lie strictly between 0 and 1, not {model.gamma!r}")
+    if not (is_number(model.gamma) and 0 < model.gamma < 1):
+        raise ValueError(f"gamma must lie strictly between 0 and 1, not {shown(model.gamma)}")
+    steps, warmup = model.evaluation
+    if warmup >= steps:
+        raise ValueError(f"evaluation must have more steps than warm-up steps, not {model.evaluation}")
     if not model.legal.any(1).all():
         raise ValueError(
             f"state {int(model.legal.any(1).argmin())} has no legal action; every state needs at least one"
@@ -350,6 +387,8 @@ def _check(model: LocalModel) -> None:
         raise ValueError("a model needs at least one branch")
     for k, branch in enumerate(model.branches):
         _check_branch(model, k, branch)
+    if not isinstance(model.quota, Quota | None):
+        raise TypeError(f"quota must be a Quota or None, not {shown(model.quota)}")
     if model.quota is not None:
         _check_quota(model, model.quota)
     if model.transit.any():
@@ -373,7 +412,7 @@ def _check_branch(model: LocalModel, k: int, branch: Branch) -> None:
         raise ValueError(f"branch {k} points to states outside 0..{s - 1}")
     origin = np.broadcast_to(model.network.node_of[:, None, None], shape)[used]
     target = model.network.node_of[branch.successors[used]]
-    near = (model.network.neighbors[origin] == target[:, None]).any(1)
+    near = model.network.is_step(origin, target)
     if not near.all():
         where = int(near.argmin())
         raise ValueError(
@@ -385,10 +424,8 @@ def _check_branch(model: LocalModel, k: int, branch: Branch) -> None:
 def _check_quota(model: LocalModel, quota: Quota) -> None:
     if not 0 <= quota.branch < len(model.branches) or len(model.branches) < 2:
         raise ValueError("a quota needs the index of one of at least two branches")
-    if quota.rate.shape != (model.network.num_states,) or not (quota.rate >= 0).all():
+    if quota.rate.shape != (model.network.num_states,) or not ((quota.rate >= 0) & np.isfinite(quota.rate)).all():
         raise ValueError("the quota's rate must be (S,) non-negative numbers")
-    if model.population >= QUOTA_LIMIT:
-        raise ValueError(f"physical matching needs population < {QUOTA_LIMIT:,}; use matching='independent' above")
 
 
 def _check_transit(model: LocalModel) -> None:

@@ -7,12 +7,13 @@ from functools import cached_property
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.arrays import Floats, Ints, array_of
 from mfnet_envs.backends import NUMPY
 from mfnet_envs.choices import Choices
 from mfnet_envs.model import LocalModel
+from mfnet_envs.words import shown
 
 
 class Follows(Protocol):
@@ -49,6 +50,8 @@ class Policy(ABC):
             )
 
     def __init__(self, model: LocalModel) -> None:
+        if not isinstance(model, LocalModel):
+            raise TypeError(f"a policy is of a LocalModel, not of {shown(model)}")
         self.model = model
 
     @abstractmethod
@@ -120,12 +123,14 @@ class TablePolicy(Policy):
         table: ``(T, A)`` or ``(H, T, A)`` for a policy of the time step (after H steps the last table stays in force).
     """
 
-    def __init__(self, model: LocalModel, table: NDArray[Any]) -> None:
+    def __init__(self, model: LocalModel, table: ArrayLike) -> None:
         super().__init__(model)
         shape = (len(model.team_states), model.num_actions)
-        if table.shape[-2:] != shape or table.ndim not in (2, 3):
-            raise ValueError(f"table must have shape {shape} or (steps, {shape[0]}, {shape[1]}), not {table.shape}")
-        steps = np.asarray(table, np.float64)
+        steps = array_of("table", table).astype(np.float64, copy=False)
+        if steps.shape[-2:] != shape or steps.ndim not in (2, 3) or (steps.ndim == 3 and not len(steps)):
+            raise ValueError(f"table must have shape {shape} or (steps, {shape[0]}, {shape[1]}), not {steps.shape}")
+        if not ((steps >= 0) & (steps < np.inf)).all():
+            raise ValueError("table must hold non-negative numbers without NaN, odds of the actions")
         self.table: Floats = steps if steps.ndim == 3 else steps[None]
 
     def teams(self, counts: Ints, t: int) -> Floats:

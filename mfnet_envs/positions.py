@@ -60,5 +60,4 @@ def is_lattice(network: StateNetwork) -> bool:
 
 def edge_index(network: StateNetwork) -> Ints:
     """``(2, 2 E)``: origin and target of every edge in both directions, as indices of nodes."""
-    origin, slot = np.nonzero(network.neighbors[:, 1:] >= 0)
-    return np.stack([origin, network.neighbors[origin, slot + 1]])
+    return np.stack([np.repeat(np.arange(network.num_nodes), network.degrees), network.adjacent])

@@ -29,7 +29,7 @@ from mfnet_envs.views.batch import AgentsBatch, TeamsBatch
 from mfnet_envs.views.central import CentralEnv
 from mfnet_envs.views.teams import TeamsEnv
 from mfnet_envs.views.vector import CentralVectorEnv
-from mfnet_envs.words import did_you_mean
+from mfnet_envs.words import checked_options, did_you_mean, shown
 
 Builder = Callable[..., LocalModel]
 PARALLEL_VIEWS: dict[str, Callable[..., TeamsEnv | AgentsEnv]] = {"teams": TeamsEnv, "agents": AgentsEnv}
@@ -46,7 +46,8 @@ class Scenario:
     Attributes:
         id: as in Gymnasium, "Name-v0"; a target as it was typed.
         builder: a callable, or "module:function" to be imported when first needed.
-        max_episode_steps: Gymnasium's time limit: the evaluation steps of the default model; None for a target.
+        max_episode_steps: Gymnasium's time limit: the evaluation steps of the default model, also where options or a
+            network make the model's longer (it adds the limit without asking the model); None for a target.
         slug: the name in PettingZoo ids: "mfnet/<slug>-teams-v0"; fit for a path.
         source: the module to import, or the file to keep, for another process to know the id too.
     """
@@ -75,7 +76,10 @@ class Scenario:
         Raises:
             TypeError: the builder returns something else.
         """
-        model = self.load()(**options)
+        builder = self.load()
+        if not isinstance(builder, type):  # a class asks by itself
+            options = checked_options(builder, options)
+        model = builder(**options)
         if not isinstance(model, LocalModel):
             raise TypeError(f"{self.id} returns a {type(model).__name__}; a scenario returns a LocalModel")
         return model
@@ -98,7 +102,7 @@ def register(id: str, builder: Builder | str, *, max_episode_steps: int | None =
         ValueError: an id without a version.
     """
     if not VERSIONED.fullmatch(id):
-        raise ValueError(f"an id looks like 'Name-v0', with a version at its end; {id!r} does not")
+        raise ValueError(f"an id looks like 'Name-v0', with a version at its end; {shown(id)} does not")
     name = slug or id.rpartition("-v")[0].lower()
     if max_episode_steps is None:
         max_episode_steps = Scenario(id, builder, None, name).build().evaluation[0]
@@ -148,14 +152,16 @@ def scenario(id: str) -> Scenario:
         gymnasium.error.NameNotFound: unknown id; the message names the nearest one.
         TargetError: a target that leads nowhere, or to nothing that builds a model.
     """
+    if not isinstance(id, str):
+        raise TypeError(f"an id is a string such as 'MFNet-Grid-v0', not {shown(id)}")
     if id in _SCENARIOS:
         return _SCENARIOS[id]
     if targets.is_target(id):
         return _of_target(id)
     known = ", ".join(_SCENARIOS)
-    of_your_own = f"{id}:callable" if id.endswith(".py") else "module:callable or file.py:callable"
+    of_your_own = f"{id}:callable" if id.endswith(".py") and len(id) < 80 else "module:callable or file.py:callable"
     raise gym.error.NameNotFound(
-        f"there is no environment {id!r}{did_you_mean(id, _SCENARIOS)} Known: {known}. Your own: {of_your_own}."
+        f"there is no environment {shown(id)}{did_you_mean(id, _SCENARIOS)} Known: {known}. Your own: {of_your_own}."
     )
 
 
@@ -164,7 +170,9 @@ def _of_target(target: str) -> Scenario:
     if VERSIONED.fullmatch(name):  # Gymnasium's "module:Name-v0"
         targets.import_place(place)
         if name not in _SCENARIOS:
-            raise gym.error.NameNotFound(f"{place} registers no environment {name!r}{did_you_mean(name, _SCENARIOS)}")
+            raise gym.error.NameNotFound(
+                f"{place} registers no environment {shown(name)}{did_you_mean(name, _SCENARIOS)}"
+            )
         return _SCENARIOS[name]
     builder = targets.load(target)
     if not callable(builder) or (isinstance(builder, type) and not issubclass(builder, LocalModel)):
@@ -206,9 +214,10 @@ def batch_env(id: str, view: str = "agents", num_worlds: int = 1, **options: Any
 
 def _known(id: str, view: str) -> str:
     """``view``, if PettingZoo has it."""
-    if view not in PARALLEL_VIEWS:
-        hint = f"the central view is gymnasium.make({id!r})" if view == "central" else "choose one of them"
-        raise ValueError(f"view must be 'teams' or 'agents', not {view!r}; {hint}")
+    if not (isinstance(view, str) and view in PARALLEL_VIEWS):
+        central = isinstance(view, str) and view == "central"
+        hint = f"the central view is gymnasium.make({id!r})" if central else "choose one of them"
+        raise ValueError(f"view must be 'teams' or 'agents', not {shown(view)}; {hint}")
     return view
 
 
@@ -219,7 +228,7 @@ def env(id: str, view: str = "teams", **options: Any) -> AECEnv[str, Any, Any]:
 
 
 class RegisteredEnv(CentralEnv):
-    """What ``gymnasium.make(id)`` builds; Gymnasium adds the time limit."""
+    """What ``gymnasium.make(id)`` builds; Gymnasium adds the time limit, the id's own whatever the options are."""
 
     def __init__(self, scenario: str, **options: Any) -> None:
         model, view_options = _model_and_rest(scenario, CentralEnv, options)
@@ -237,7 +246,7 @@ class RegisteredVectorEnv(CentralVectorEnv):
 def _model_and_rest(id: str, view: Callable[..., Any], options: dict[str, Any]) -> tuple[LocalModel, dict[str, Any]]:
     entry = scenario(id)
     model_options, view_options = split_options(entry, view, options)
-    return entry.build(**model_options), view_options
+    return entry.build(**model_options), checked_options(view, view_options)
 
 
 def split_options(
@@ -252,8 +261,9 @@ def split_options(
         if name not in builder and name not in offered and not takes_any:
             views = f" Options of the view: {', '.join(offered)}." if offered else ""
             raise TypeError(
-                f"unexpected keyword argument {name!r}: "  # the words by which TorchRL knows that it may leave one out
-                f"{entry.id} has no option {name!r}{did_you_mean(name, [*builder, *offered])} "
+                # first the words by which TorchRL knows that it may leave one out
+                f"unexpected keyword argument {shown(name)}: "
+                f"{entry.id} has no option {shown(name)}{did_you_mean(name, [*builder, *offered])} "
                 f"Options of the model: {', '.join(builder)}.{views}"
             )
     of_view = {name: value for name, value in options.items() if name in offered and name not in builder}

@@ -15,11 +15,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mfnet_envs.words import did_you_mean
+from mfnet_envs.words import LONGEST_SENTENCE, brief, did_you_mean
 
 
 class TargetError(ValueError):
     """A target that leads nowhere, in one sentence."""
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(brief(sentence, LONGEST_SENTENCE))
 
 
 def is_target(text: str) -> bool:

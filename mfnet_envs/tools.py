@@ -46,7 +46,8 @@ def list_environments() -> str:
 
 
 def show(id: str, *, bound: bool = True, **options: Any) -> str:
-    """The page of an environment: its docstring, its options, its spaces in every view, its bound and its heuristics.
+    """The page of an environment: its docstring, its options, its spaces in every view, its bound, its heuristics and
+    what is to be known about its making.
 
     Args:
         id: or a target, see :mod:`mfnet_envs.registration`.
@@ -67,6 +68,7 @@ def show(id: str, *, bound: bool = True, **options: Any) -> str:
             f"bound: {said['bound'] or 'none is known'}",
             f"heuristics: {', '.join(said['heuristics']) or 'none'}",
         ]
+    lines += [f"note: {note}" for note in said["notes"]]
     return "\n".join(lines)
 
 
@@ -94,6 +96,7 @@ def describe(id: str, *, bound: bool = True, **options: Any) -> dict[str, Any]:
         "gamma": model.gamma,
         "evaluation": list(model.evaluation),
         "headline": model.headline.unit,
+        "notes": list(model.notes),
         "views": {
             view: {"made_by": doors[view], "observation": str(seen), "action": str(done)}
             for view, (seen, done) in shapes.items()

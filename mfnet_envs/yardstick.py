@@ -9,6 +9,7 @@ from typing import Any
 
 from mfnet_envs.bounds import Certificate
 from mfnet_envs.model import LocalModel
+from mfnet_envs.words import shown
 
 Report = Mapping[str, float]  # what mfnet_envs.evaluate returns
 KEYS = {"discounted": "discounted_return", "average": "reward_per_step"}  # criterion -> key of a report
@@ -35,8 +36,11 @@ class Yardstick:
         """The headline of ``model`` beside its certificate.
 
         Raises:
+            TypeError: something else than a certificate.
             ValueError: the certificate is stated for another criterion than the headline.
         """
+        if not isinstance(certificate, Certificate | None):
+            raise TypeError(f"a certificate is what model.bound() returns, or None, not {shown(certificate)}")
         headline = model.headline
         if certificate is not None and certificate.criterion != headline.criterion:
             raise ValueError(

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from mfnet_agents.pages.charts import BOUND, GRID, LEARNT, QUIET, STYLE, TEXT
+from mfnet_envs.words import optional_package
 
 MEASURED, CLAIMED, OTHER, WORDS = LEARNT, BOUND, QUIET, TEXT  # what was computed; what is claimed; for comparison
 PRINTED = "#c05000"  # what the paper prints where that is not what holds; drawn dotted as well
 
 
 def panels(count: int, *, width: float = 8.4, height: float = 3.4, share_y: bool = False) -> tuple[Any, list[Any]]:
-    """A figure with ``count`` axes side by side."""
+    """A figure with ``count`` axes side by side; ModuleNotFoundError without matplotlib."""
+    optional_package("matplotlib", "agents", "a picture")
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

@@ -2,7 +2,8 @@
 
 For every id (default: all that are registered) the policies are measured against the bound and filmed, then
 ``docs/environments/<name>.md`` is written from the scenario's docstring and the numbers, and the gallery
-``docs/environments/README.md`` from all of them. ``--words`` renews the words and measures nothing. The numbers are
+``docs/environments/README.md`` from all of them. ``--words`` renews the words and measures nothing, ``--print``
+measures and writes nothing. The numbers are
 kept in ``docs/environments/measured.json``; the words come from the code, and a test compares them.
 """
 
@@ -42,10 +43,16 @@ def main() -> int:
     parser.add_argument("ids", nargs="*", metavar="ID", help="default: every registered id")
     parser.add_argument("--worlds", type=int, default=256)
     parser.add_argument("--words", action="store_true", help="renew the words, keep numbers and films")
+    parser.add_argument("--print", action="store_true", help="measure and print the tables, write nothing")
     parser.add_argument("--patience", type=float, default=PATIENCE, help="CPU seconds an id may take")
     options = parser.parse_args()
     ids = options.ids or own_ids()
     measured = read_measured()
+    if options.print:
+        for id in ids:
+            rows = table(measure(id, options.worlds, options.patience))
+            print(f"{id}:\n", *rows, sep="\n", end="\n\n", flush=True)
+        return 0
     PAGES.mkdir(parents=True, exist_ok=True)
     for id in [] if options.words else ids:
         start = time.perf_counter()

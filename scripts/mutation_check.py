@@ -126,7 +126,7 @@ async def pytest(folder: Path, tests: tuple[str, ...], package: str) -> tuple[in
     status, output = await python(folder, "-c", f"import {package}; print({package}.__file__)")
     if status or not Path(output.strip()).resolve().is_relative_to(folder.resolve()):
         return ERROR, f"{package} is not imported from the copy: {output.strip()}"
-    options = ("-x", "-q", "-n", "0", "-rf", "--color=no", "-p", "no:cacheprovider")
+    options = ("-x", "-q", "-n", "0", "-rf", "--color=no", "-p", "no:cacheprovider", "-p", "no:randomly")
     return await python(folder, "-m", "pytest", *options, *tests)
 
 

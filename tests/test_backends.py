@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 import toys
+from scipy import stats
 from test_simulator import assert_follows, crossroads
 
 import mfnet_envs
 from mfnet_envs import Simulator, backends
-from mfnet_envs.backends import NUMPY, Backend, BranchTable, backend_of, register_backend
+from mfnet_envs.backends import NUMPY, Backend, BranchTable, backend_of, draws, register_backend
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Individually, uniform
@@ -282,3 +283,49 @@ def test_what_only_numpy_does() -> None:
     with pytest.raises(ValueError, match=r"the teams of Unanimous draw together, with numpy.*Individually\(policy\)"):
         simulator.follow(team, counts, 0, rng)
     assert simulator.follow(Individually(team), counts, 0, rng).next_counts.sum() == model.population
+
+
+# -- very many agents
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "drawn"),
+    [(50, 60, 40), (60, 50, 70), (5, 1_000, 500), (400, 100_000, 300), (100, 40, 100)]
+    + [(300_000, 100_000, 200_000), (3, 5, 4)],
+)
+def test_hypergeometric_draws_of_its_own(good: int, bad: int, drawn: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chi-square against scipy's law, on sizes where that is exact; a false alarm in 10,000 runs."""
+    monkeypatch.setattr(draws, "MANY", 0)
+    n, law = 100_000, stats.hypergeom(good + bad, good, drawn)
+    found = draws.hypergeometric(np.random.default_rng(0), *(np.full(n, k) for k in (good, bad, drawn)))
+    edges = np.unique(np.linspace(law.ppf(1e-3), law.ppf(1 - 1e-3), 25).astype(int))
+    counted = np.diff([0, *((found <= edge).sum() for edge in edges), n])
+    expected = n * np.diff([0, *law.cdf(edges), 1])
+    often = expected > 5
+    counted, expected = counted[often], expected[often]
+    assert stats.chisquare(counted, expected * counted.sum() / expected.sum()).pvalue > 1e-4
+
+
+def test_hypergeometric_draws_of_a_thousand_million_million() -> None:
+    """Where numpy draws none: the normal limit, whose error is far below what 20,000 draws can tell."""
+    good, bad, drawn = 6 * 10**14, 3 * 10**14, 5 * 10**14
+    found = draws.hypergeometric(np.random.default_rng(0), *(np.full(20_000, k) for k in (good, bad, drawn)))
+    share = good / (good + bad)
+    deviation = (drawn * share * (1 - share) * (good + bad - drawn) / (good + bad - 1)) ** 0.5
+    assert stats.kstest((found - drawn * share) / deviation, "norm").pvalue > 1e-4
+
+
+@pytest.mark.parametrize("population", [10**12, 10**15, 2**53])
+@pytest.mark.parametrize("matching", ["physical", "independent"])
+def test_a_step_of_very_many_agents(population: int, matching: Any) -> None:
+    """Counts stay whole and complete; a large crowd moves as the fluid limit, to within its fluctuations."""
+    model = mfnet_envs.make_model("MFNet-Grid-v0", population=population, matching=matching)
+    simulator, rng = Simulator(model), np.random.default_rng(0)
+    counts, pi = simulator.reset(rng, 4), model.legal / model.legal.sum(1, keepdims=True)
+    by_teams, _ = simulator.step(counts, simulator.act(counts, pi, rng), rng)
+    expected, rewards = simulator.mean_field_step(counts / population, pi)
+    played = simulator.play(counts, pi, rng)
+    for following in (by_teams, played.next_counts):
+        assert (following.sum(1) == population).all() and (following >= 0).all()
+        np.testing.assert_allclose(following / population, expected, atol=8 / population**0.5)
+    np.testing.assert_allclose(played.team_rewards, rewards, atol=8 / population**0.5)

@@ -1,11 +1,15 @@
 """Checkpoints: resumed bit for bit, refused with a sentence when anything is wrong, never able to execute anything."""
 
+import hashlib
+import io
 import json
 import os
 import pickle
 import shutil
 import subprocess
 import sys
+import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ import pytest
 import torch
 
 from mfnet_agents import Algorithm, CheckpointError, DecNeuralAC, DecNeuralACConfig, checkpoint
+from mfnet_agents.algorithm import Diverged
 
 SMALL = {"graph": [[0, 1], [1, 2], [2, 3]], "demand": [0.02, 0.02, 0.02, 1.0], "population": 6}
 MODES: dict[str, dict[str, Any]] = {
@@ -128,11 +133,10 @@ def test_adam_goes_on_with_its_moments(tmp_path: Path) -> None:
     algo = build()
     results(algo, 3)
     path = Path(algo.save_to_path(tmp_path / "checkpoint"))
-    with np.load(path / "state.npz") as file:
-        arrays = dict(file)
+    record, arrays = checkpoint.read(path)
     assert arrays["actor_exp_avg"].any()
     arrays["actor_exp_avg"] *= 0
-    np.savez(path / "state.npz", **arrays)
+    checkpoint.write(path, record, arrays)
     changed = DecNeuralAC.from_checkpoint(path)
     algo.train()
     changed.train()
@@ -212,9 +216,16 @@ def test_only_our_algorithms_are_looked_up(name: str, tmp_path: Path) -> None:
 
 
 def _edit(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    record = json.loads((path / "algorithm.json").read_text("utf-8"))
+    """Written by somebody who knows how: the digest is right, and the rest has to be seen through."""
+    record, arrays = checkpoint.read(path)
     change(record)
-    (path / "algorithm.json").write_text(json.dumps(record), "utf-8")
+    checkpoint.write(path, record, arrays)
+
+
+def _by_hand(path: Path, **values: Any) -> None:
+    """As an editor does it."""
+    record = json.loads((path / "algorithm.json").read_text("utf-8"))
+    (path / "algorithm.json").write_text(json.dumps({**record, **values}, indent=1, sort_keys=True), "utf-8")
 
 
 def _truncate(file: Path) -> None:
@@ -230,14 +241,14 @@ def _flip(file: Path) -> None:
 DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (shutil.rmtree, "no checkpoint at .*: the folder must hold algorithm.json and state.npz"),
     "no record": (lambda path: os.remove(path / "algorithm.json"), "no checkpoint at"),
-    "no arrays": (lambda path: os.remove(path / "state.npz"), "is damaged .FileNotFoundError.; use an earlier one"),
+    "no arrays": (lambda path: os.remove(path / "state.npz"), "is damaged: there is no state.npz; use an earlier"),
     "truncated record": (lambda path: _truncate(path / "algorithm.json"), "is damaged"),
     "truncated arrays": (lambda path: _truncate(path / "state.npz"), "is damaged"),
     "empty arrays": (lambda path: (path / "state.npz").write_bytes(b""), "is damaged"),
     "a flipped byte": (lambda path: _flip(path / "state.npz"), "is damaged"),
     "not UTF-8": (lambda path: (path / "algorithm.json").write_bytes(b"\xff\xfe{}"), "is damaged"),
     "a list": (lambda path: (path / "algorithm.json").write_text("[]"), "has another format"),
-    "other format": (lambda path: _edit(path, lambda r: r.update(format=99)), "has another format; this version reads"),
+    "other format": (lambda path: _by_hand(path, format=99), "has another format; this version reads formats 1"),
     "no class": (lambda path: _edit(path, lambda r: r.pop("class")), "is damaged .without class."),
     "no config": (lambda path: _edit(path, lambda r: r.pop("config")), "is damaged .without config."),
     "state of a wrong kind": (lambda path: _edit(path, lambda r: r.update(state=[])), "is damaged .without state."),
@@ -260,22 +271,6 @@ def test_damage(kind: str, tmp_path: Path) -> None:
         Algorithm.from_checkpoint(path)
 
 
-def test_any_flipped_byte_of_the_arrays(tmp_path: Path) -> None:
-    """Wherever a byte flips, there is a CheckpointError or the very same state; no other exception, no other state."""
-    path = Path(build().save_to_path(tmp_path / "checkpoint"))
-    whole = (path / "state.npz").read_bytes()
-    _, truth = checkpoint.read(path)
-    for place in np.random.default_rng(0).integers(0, len(whole), 300):
-        data = bytearray(whole)
-        data[place] ^= 0x55
-        (path / "state.npz").write_bytes(data)
-        try:
-            _, arrays = checkpoint.read(path)
-        except CheckpointError:
-            continue
-        assert all(np.array_equal(arrays[name], truth[name]) for name in truth if name in arrays)
-
-
 # -- of something else
 
 
@@ -291,14 +286,14 @@ def test_other_environment(tmp_path: Path) -> None:
 )
 def test_other_sizes(options: dict[str, Any], tmp_path: Path) -> None:
     path = build().save_to_path(tmp_path / "checkpoint")
-    with pytest.raises(CheckpointError, match="does not fit this configuration: its networks have other sizes"):
+    with pytest.raises(CheckpointError, match=r"does not fit .*: its .* (has shape .*sizes are other|is unknown)"):
         build(**options).restore_from_path(path)
 
 
 def test_other_number_of_worlds(tmp_path: Path) -> None:
     path = build().save_to_path(tmp_path / "checkpoint")
     other = config().env_runners(num_envs_per_env_runner=2).build_algo()
-    with pytest.raises(CheckpointError, match=r"its worlds have shape \(4, 4\), not \(2, 4\)"):
+    with pytest.raises(CheckpointError, match=r"its sampler_counts has shape \(4, 4\), not \(2, 4\)"):
         other.restore_from_path(path)
 
 
@@ -383,6 +378,25 @@ def test_place_that_cannot_be_written(tmp_path: Path) -> None:
         build().save_to_path(tmp_path / "file" / "checkpoint")
 
 
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        (5, "a path is a string or a pathlib.Path, not 5"),
+        (b"there", "a path is a string or a pathlib.Path, not b'there'"),
+        ("a\0b", "a path holds no null character, as this one does"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_what_is_no_place_at_all(path: Any, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    algo = build()
+    for door in (algo.save_to_path, algo.restore_from_path, Algorithm.from_checkpoint):
+        with pytest.raises((TypeError, CheckpointError), match=sentence) as refused:
+            door(path)
+        assert isinstance(refused.value, CheckpointError) == isinstance(path, str)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_counters_and_config_of_the_restored(tmp_path: Path) -> None:
     """from_checkpoint goes by the saved options, restore_from_path by its own: only the state is taken over."""
     algo = build()
@@ -392,3 +406,219 @@ def test_counters_and_config_of_the_restored(tmp_path: Path) -> None:
     other.restore_from_path(path)
     assert (other.iteration, other.env_steps) == (2, 64)
     assert other.config.copy().training(actor_lr="auto") == algo.config
+
+
+# -- changed since it was written
+
+
+def test_any_changed_byte_is_one_sentence(tmp_path: Path) -> None:
+    """In either file, wherever it stands: never another exception, never another state."""
+    path = Path(build().save_to_path(tmp_path / "checkpoint"))
+    rng = np.random.default_rng(0)
+    for name in ("algorithm.json", "state.npz"):
+        whole = (path / name).read_bytes()
+        for place in rng.integers(0, len(whole), 150):
+            data = bytearray(whole)
+            data[place] ^= int(rng.integers(1, 256))
+            (path / name).write_bytes(data)
+            with pytest.raises(CheckpointError, match=r"^the checkpoint at .* (is damaged|has another format)"):
+                checkpoint.read(path)
+        (path / name).write_bytes(whole)
+    checkpoint.read(path)
+
+
+def test_files_of_two_checkpoints_do_not_mix(tmp_path: Path) -> None:
+    """Arrays of another seed fit in shape and type; the digest tells them apart."""
+    one, other = (Path(build(seed).save_to_path(tmp_path / str(seed))) for seed in (0, 1))
+    shutil.copy(other / "state.npz", one / "state.npz")
+    with pytest.raises(CheckpointError, match="changed since it was written"):
+        Algorithm.from_checkpoint(one)
+
+
+def test_one_without_a_digest_is_read_with_a_warning(tmp_path: Path) -> None:
+    """As version 1 wrote it; but the digest of one that has it cannot be talked away."""
+    algo = build()
+    path = Path(algo.save_to_path(tmp_path / "checkpoint"))
+    _by_hand(path, format=1)
+    with pytest.raises(CheckpointError, match="changed since it was written"):
+        Algorithm.from_checkpoint(path)
+    record = json.loads((path / "algorithm.json").read_text("utf-8"))
+    del record["digest"]
+    (path / "algorithm.json").write_text(json.dumps(record))
+    with pytest.warns(UserWarning, match="without a digest"):
+        back = DecNeuralAC.from_checkpoint(path)
+    assert same(back, algo)
+
+
+def test_arrays_that_would_fill_the_memory_are_refused(tmp_path: Path) -> None:
+    """A packed file of 100 kB that unpacks to 100 MB, and a header that promises 8 TB; both under a right digest."""
+    path = Path(build().save_to_path(tmp_path / "checkpoint"))
+    record, arrays = checkpoint.read(path)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**12,)})
+    with zipfile.ZipFile(tmp_path / "promise.npz", "w") as archive:
+        archive.writestr("theta.npy", header.getvalue())
+    np.savez_compressed(tmp_path / "packed.npz", **{**arrays, "theta": np.zeros(12_500_000)})
+    for name in ("promise", "packed"):
+        shutil.copy(tmp_path / f"{name}.npz", path / "state.npz")
+        digest = hashlib.sha256((path / "state.npz").read_bytes()).hexdigest()
+        (path / "algorithm.json").write_bytes(checkpoint._signed(record, digest))
+        tracemalloc.start()
+        with pytest.raises(CheckpointError, match=r"contradicts its header|are packed"):
+            Algorithm.from_checkpoint(path)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", ["algorithm.json", "state.npz"])
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(name: str, tmp_path: Path) -> None:
+    path = Path(build().save_to_path(tmp_path / "checkpoint"))
+    (path / name).unlink()
+    os.mkfifo(path / name)
+    with pytest.raises(CheckpointError):
+        Algorithm.from_checkpoint(path)
+
+
+# -- wrong under a right digest: found when it is loaded, not in train()
+
+
+_PCG = {"bit_generator": "PCG64", "state": {"state": 1, "inc": 3}, "has_uint32": 0, "uinteger": 0}
+WRONG_STATE: dict[str, Callable[[dict[str, Any]], object]] = {
+    "a generator's state beyond 128 bits": lambda r: r["state"]["rng"]["state"].update(state=2**128),
+    "an even increment": lambda r: r["state"]["rng"]["state"].update(inc=2),
+    "a fractional generator's state": lambda r: r["state"]["shuffle"]["state"].update(state=0.5),
+    "another generator": lambda r: r["state"]["rng"].update(bit_generator="MT19937"),
+    "a generator with something else": lambda r: r["state"].update(rng={**_PCG, "more": 1}),
+    "a word for a flag": lambda r: r["state"].update(is_warm="yes"),
+    "something unknown": lambda r: r["state"].update(temperature=2),
+    "a negative counter": lambda r: r["counters"].update(iteration=-1),
+    "a fractional counter": lambda r: r["counters"].update(env_steps=2.5),
+    "endless seconds": lambda r: r["counters"].update(seconds=float("inf")),
+    "an unknown environment": lambda r: r["config"].update(env="MFNet-Gird-v0"),
+    "an environment of a module that is not there": lambda r: r["config"].update(env="gone:MFNet-Grid-v0"),
+    "no environment": lambda r: r["config"].update(env=None),
+    "an environment that is a list": lambda r: r["config"].update(env=["MFNet-Grid-v0"]),
+    "options of the environment that are a list": lambda r: r["config"].update(env_config=[1]),
+    "the base of all algorithms": lambda r: r.update({
+        "class": "mfnet_agents.algorithm:Algorithm", "algorithm": "Algorithm",
+        "algorithm_source": "mfnet_agents.config:AlgorithmConfig",
+    }),
+    "a name that no file can have": lambda r: r["config"].update(env="\0.py:build"),
+    "another seed's sizes": lambda r: r["config"].update(actor_width=64),
+    "a width beyond all memory": lambda r: r["config"].update(actor_width=2 * 10**9),
+    "worlds beyond all memory": lambda r: r["config"].update(num_envs_per_env_runner=10**9),
+    "another network": lambda r: r["config"].update(env_config={"rows": 60, "cols": 60, "population": 6}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRONG_STATE)
+def test_a_wrong_record_under_a_right_digest(kind: str, tmp_path: Path) -> None:
+    path = Path(build().save_to_path(tmp_path / "checkpoint"))
+    _edit(path, WRONG_STATE[kind])
+    with pytest.raises(CheckpointError) as caught:
+        Algorithm.from_checkpoint(path)
+    assert str(caught.value).count("\n") == 0 and str(path) in str(caught.value)
+
+
+def test_wrong_arrays_under_a_right_digest(tmp_path: Path) -> None:
+    """Every array of it: not finite, of another type, shape or sign where it has one, missing, or one too many."""
+    algo = build()
+    results(algo, 1)
+    path = Path(algo.save_to_path(tmp_path / "checkpoint"))
+    record, arrays = checkpoint.read(path)
+    for name, array in arrays.items():
+        wrong: list[Any] = [array[None], array.astype(str), array.astype(complex), array.astype(np.float16), None]
+        wrong += [array.astype(">f8"), np.full(array.shape, np.nan), np.full(array.shape, -np.inf)]
+        for value in wrong:
+            changed = {key: kept for key, kept in arrays.items() if key != name}
+            with pytest.raises(ValueError, match=name):
+                algo.check_state(record["state"], changed if value is None else {**changed, name: value})
+        checkpoint.write(path, record, {**arrays, name: array[None]})
+        with pytest.raises(CheckpointError, match=name):
+            Algorithm.from_checkpoint(path)
+    for name in ("sampler_counts", "sampler_clock", "actor_exp_avg_sq", "critic_step", "actor_signs"):
+        with pytest.raises(ValueError, match=r"agents each|negative|not all 1 or -1"):
+            algo.check_state(record["state"], {**arrays, name: -5 * np.ones_like(arrays[name])})
+    with pytest.raises(ValueError, match="do not hold 6 agents each"):
+        algo.check_state(record["state"], {**arrays, "sampler_counts": arrays["sampler_counts"] + 1})
+    with pytest.raises(ValueError, match="its more is unknown"):
+        algo.check_state(record["state"], {**arrays, "more": np.zeros(3)})
+
+
+def test_a_refused_checkpoint_leaves_the_algorithm_as_it_was(tmp_path: Path) -> None:
+    algo, twin = build(), build()
+    other = build(3)
+    results(other, 2)
+    path = Path(other.save_to_path(tmp_path / "checkpoint"))
+    _edit(path, lambda r: r["state"]["shuffle"]["state"].update(state=-1))  # the last thing that is taken back
+    with pytest.raises(CheckpointError, match="its shuffle is no state of a PCG64 generator"):
+        algo.restore_from_path(path)
+    assert same(algo, twin) and algo.iteration == 0
+
+
+# -- killed writers, and others that live
+
+
+KILLED = """
+import os, signal, sys
+from mfnet_agents import checkpoint
+import numpy as np
+def die(*_, **__): os.kill(os.getpid(), signal.SIGKILL)
+setattr(*{target}, die)
+checkpoint.write(sys.argv[1], {{"class": "a:B", "config": {{}}, "counters": {{}}, "state": {{}}}}, {{"x": np.ones(3)}})
+"""
+
+
+@pytest.mark.parametrize("target", ['(np, "savez")', '(checkpoint, "_swap")', '(os, "fsync")'])
+def test_what_a_killed_writer_leaves_is_removed_by_the_next(target: str, tmp_path: Path) -> None:
+    path = tmp_path / "last"
+    subprocess.run([sys.executable, "-c", KILLED.format(target=target), str(path)], check=False)
+    (draft,) = tmp_path.iterdir()
+    assert draft.name.startswith(".last.")
+    (tmp_path / ".last.personal").mkdir()  # as long a name, and somebody's
+    (tmp_path / ".last.personal" / "letter").write_text("Dear")
+    build().save_to_path(path)
+    assert {file.name for file in tmp_path.iterdir()} == {"last", ".last.personal"}
+
+
+def test_the_draft_of_a_writer_that_lives_is_left_alone(tmp_path: Path) -> None:
+    """While one writes, another tidies up and writes in the same folder; both arrive."""
+    record: dict[str, Any] = {"class": "a:B", "config": {}, "counters": {}, "state": {}}
+    savez, drafts = np.savez, []
+
+    def meanwhile(file: Any, **arrays: Any) -> None:
+        savez(file, **arrays)
+        if not drafts:
+            drafts.append(Path(file.name).parent)
+            checkpoint.tidy(tmp_path / "last")
+            checkpoint.write(tmp_path / "last", record, {"x": np.ones(2)})
+            assert drafts[0].is_dir()
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(np, "savez", meanwhile)
+        checkpoint.write(tmp_path / "last", record, {"x": np.ones(3)})
+    assert len(checkpoint.read(tmp_path / "last")[1]["x"]) == 3 and os.listdir(tmp_path) == ["last"]
+
+
+def test_tidying_puts_back_what_was_killed_between_the_renames(tmp_path: Path) -> None:
+    path = Path(build().save_to_path(tmp_path / "last"))
+    os.rename(path, tmp_path / ".last.previous")
+    checkpoint.tidy(path)
+    assert os.listdir(tmp_path) == ["last"]
+
+
+# -- numbers that are no longer finite
+
+
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid")
+def test_diverged_training_says_so_and_is_not_saved(tmp_path: Path) -> None:
+    """Critics that have grown until they overflow: a sentence, and the checkpoint from before is still there."""
+    algo = build()
+    path = algo.save_to_path(tmp_path / "checkpoint")
+    algo.omega = algo.omega * 1e200
+    with pytest.raises(Diverged, match=r"diverged .* not finite; take smaller steps"):
+        for _ in range(20):
+            algo.train()
+    with pytest.raises(Diverged):
+        algo.save_to_path(path)
+    assert Algorithm.from_checkpoint(path).iteration == 0

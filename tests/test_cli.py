@@ -5,10 +5,10 @@ import io
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,10 +18,11 @@ import numpy as np
 import pytest
 
 import mfnet_envs
-from mfnet_agents import Algorithm, DecNeuralACConfig, checkpoint, cli, runs
+from mfnet_agents import Algorithm, DecNeuralAC, DecNeuralACConfig, checkpoint, cli, recorded, runs
 from mfnet_agents.cli import arguments
 from mfnet_agents.cli import train as train_verb
-from mfnet_agents.progress import Bar, finite
+from mfnet_agents.progress import Bar, clock, finite
+from mfnet_envs.io import NetworkData
 from mfnet_envs.registration import scenarios
 from mfnet_envs.yardstick import Yardstick
 
@@ -29,6 +30,8 @@ from mfnet_envs.yardstick import Yardstick
 SMALL = ["MFNet-Grid-v0", "--population", "12", "--env", "rows=2", "cols=2", "horizon=20", "--worlds", "8"]
 OPTIONS = ["evaluation_interval=4", "evaluation_duration=8", "num_envs_per_env_runner=4", "rollout_fragment_length=8"]
 MFNET = [sys.executable, "-m", "mfnet_agents.cli"]
+PATIENCE = 600  # seconds after which a process hangs, on a machine however busy
+LONG = "x" * 3000
 
 
 def train(out: Path, *more: str, steps: int = 640) -> list[str]:
@@ -37,7 +40,7 @@ def train(out: Path, *more: str, steps: int = 640) -> list[str]:
 
 
 def run(arguments: Sequence[str], **more: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*MFNET, *arguments], capture_output=True, text=True, timeout=120, **more)
+    return subprocess.run([*MFNET, *arguments], capture_output=True, text=True, timeout=PATIENCE, **more)
 
 
 def ask(arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
@@ -66,6 +69,14 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # -- sentences
 
 
+def test_damage_is_said_before_all_else(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run"
+    shutil.copytree(finished, path)
+    (path / "progress.csv").write_bytes(b"\x00\x01")
+    code, out, said = ask(["train", "MFNet-Grid-v0", "--out", str(path), "--resume", "--no-tensorboard"], capsys)
+    assert (code, out) == (2, "") and said.count("\n") == 1 and "progress.csv is damaged" in said
+
+
 WRONG = {
     "unknown id": (["env", "show", "MFNet-Gird-v0"], "did you mean 'MFNet-Grid-v0'"),
     "unknown id in train": (["train", "MFNet-RideShareNYC-v1"], "did you mean 'MFNet-RideShareNYC-v0'"),
@@ -76,6 +87,9 @@ WRONG = {
     "option out of range": (["train", "MFNet-Grid-v0", "--set", "hops=-1"], "hops must be a non-negative integer"),
     "option of another kind": (["train", "MFNet-Grid-v0", "--set", "lambda_=much"], "lambda_ must be between 0 and 1"),
     "population": (["train", "MFNet-Grid-v0", "--population", "0"], "population must be a positive integer"),
+    "divided by nothing": (["train", "MFNet-Grid-v0", "--env", "x=1/0"], "divides by zero"),
+    "a number beyond all": (["train", "MFNet-Grid-v0", "--seed", "9" * 5000], "non-negative integer of less than 20"),
+    "too many worlds": (["train", "MFNet-Grid-v0", "--worlds", "10000000"], "it must be at most 1,000,000"),
     "not a pair": (["train", "MFNet-Grid-v0", "--set", "hops"], "is not KEY=VALUE"),
     "not a number": (["train", "MFNet-Grid-v0", "--seed", "-1"], "--seed"),
     "nothing to resume": (["train", "MFNet-Grid-v0", "--out", "nowhere", "--resume"], "there is no run in nowhere"),
@@ -168,14 +182,14 @@ sys.exit(main(sys.argv[1:]))
     "verb", [["list"], ["show", "MFNet-Grid-v0", "--env", "rows=2", "cols=2", "horizon=5"], ["check", "MFNet-Grid-v0"]]
 )
 def test_environments_need_no_torch(verb: list[str]) -> None:
-    found = subprocess.run([sys.executable, "-c", BARE, "env", *verb], capture_output=True, text=True, timeout=120)
+    found = subprocess.run([sys.executable, "-c", BARE, "env", *verb], capture_output=True, text=True, timeout=PATIENCE)
     assert (found.returncode, found.stderr) == (0, "")
     assert "MFNet-Grid-v0" in found.stdout
 
 
 def test_training_without_torch_says_what_to_install() -> None:
     command = [sys.executable, "-c", BARE, "train", "MFNet-Grid-v0"]
-    found = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    found = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert found.returncode == 2 and "[agents]" in found.stderr and found.stderr.count("\n") == 1
 
 
@@ -280,38 +294,52 @@ def test_tensorboard_events(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 # -- stopping and going on
 
 
+CTRL_C = """
+import signal, sys
+from mfnet_agents import DecNeuralAC, cli
+
+step = DecNeuralAC.training_step
+
+def interrupted(self):
+    if self.iteration == 5:
+        signal.raise_signal(signal.SIGINT)
+    return step(self)
+
+DecNeuralAC.training_step = interrupted
+sys.exit(cli.main(sys.argv[1:]))
+"""
+Stopped = tuple[Path, subprocess.CompletedProcess[str]]
+
+
 @pytest.fixture(scope="module")
-def stopped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.Popen[str], str, str]:
-    """The same run, of another process, stopped by Ctrl-C on its way."""
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Stopped:
+    """The same run, of another process, stopped by Ctrl-C in its sixth iteration, however busy the machine is."""
     path = tmp_path_factory.mktemp("run") / "stopped"
-    process = subprocess.Popen([*MFNET, *train(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    until = time.monotonic() + 60
-    while len(runs.RunFolder(path).rows()) < 4 and time.monotonic() < until and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
-    return path, process, out, err
+    done = subprocess.run(
+        [sys.executable, "-c", CTRL_C, *train(path)], capture_output=True, text=True, timeout=PATIENCE
+    )
+    return path, done
 
 
-def test_ctrl_c_leaves_a_valid_checkpoint_and_says_where(stopped: tuple[Path, subprocess.Popen[str], str, str]) -> None:
-    path, process, out, err = stopped
-    assert process.returncode == 130
-    assert str(path / "checkpoints" / "last") in out and "--resume" in out
-    assert "Traceback" not in err
+def test_ctrl_c_leaves_a_valid_checkpoint_and_says_where(stopped: Stopped) -> None:
+    path, done = stopped
+    assert done.returncode == 130
+    assert str(path / "checkpoints" / "last") in done.stdout and "--resume" in done.stdout
+    assert "Traceback" not in done.stderr
     record, arrays = checkpoint.read(path / "checkpoints" / "last")
-    assert 3 <= record["counters"]["iteration"] < 20
+    assert record["counters"]["iteration"] == 6
     assert all(np.isfinite(array).all() for array in arrays.values())
     assert json.loads((path / "result.json").read_text())["interrupted"]
 
 
-def test_a_pipe_gets_plain_lines(stopped: tuple[Path, subprocess.Popen[str], str, str]) -> None:
-    _, _, out, _ = stopped
+def test_a_pipe_gets_plain_lines(stopped: Stopped) -> None:
+    out = stopped[1].stdout
     assert "\r" not in out and "\x1b" not in out and "%|" not in out
     assert any("steps" in line and "gap closed" in line for line in out.splitlines())
 
 
 def test_resuming_is_as_if_nothing_had_happened(
-    finished: Path, stopped: tuple[Path, subprocess.Popen[str], str, str], capsys: pytest.CaptureFixture[str]
+    finished: Path, stopped: Stopped, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = stopped[0]
     with (path / "progress.csv").open("a") as file:  # a row that the last checkpoint does not cover, half-written
@@ -330,9 +358,7 @@ def test_resuming_is_as_if_nothing_had_happened(
         assert results[0][name] == results[1][name]
 
 
-def test_a_finished_run_can_be_extended(
-    stopped: tuple[Path, subprocess.Popen[str], str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_finished_run_can_be_extended(stopped: Stopped, capsys: pytest.CaptureFixture[str]) -> None:
     path = stopped[0]
     more = [
         "train",
@@ -354,13 +380,19 @@ def test_the_second_ctrl_c_stops_at_once(capfd: pytest.CaptureFixture[str]) -> N
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), runs.interruption() as asked:
         assert not asked.is_set()
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
         assert asked.is_set()
-        os.kill(os.getpid(), signal.SIGINT)
-        time.sleep(1)
+        signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
     assert "Ctrl-C again" in capfd.readouterr().err
+
+
+def test_a_background_job_goes_on_ignoring_ctrl_c(tmp_path: Path) -> None:
+    """A shell starts `mfnet train ... &` with SIGINT ignored: a Ctrl-C meant for the foreground must not stop it."""
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", CTRL_C, *train(tmp_path / "run")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0 and "Ctrl-C" not in done.stderr
+    assert not json.loads((tmp_path / "run" / "result.json").read_text())["interrupted"]
 
 
 # -- output
@@ -386,7 +418,7 @@ def test_a_reader_that_leaves_is_no_error() -> None:
         ["sh", "-c", f"{command} env show MFNet-RideShareNYC-v0 | head -n 1"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert found.stdout.count("\n") == 1 and found.stderr == ""
 
@@ -434,7 +466,183 @@ def test_presets_yield_to_what_is_typed() -> None:
 
 @pytest.mark.parametrize(
     ("typed", "value"),
-    [("3", 3), ("0.5", 0.5), ("true", True), ("True", True), ("None", None), ("[1, 2]", [1, 2]), ("auto", "auto")],
+    [
+        ("3", 3),
+        ("0.5", 0.5),
+        ("true", True),
+        ("True", True),
+        ("None", None),
+        ("[1, 2]", [1, 2]),
+        ("auto", "auto"),
+        ("1/60", 1 / 60),
+        ("-2.5/5", -0.5),
+        ("a/b", "a/b"),
+        ("1/2/3", "1/2/3"),
+    ],
 )
 def test_values_are_read_as_what_they_look_like(typed: str, value: object) -> None:
     assert arguments.pair(f"option={typed}") == ("option", value)
+
+
+# -- whatever happens, a sentence and an exit code
+
+
+TINY = ["MFNet-Grid-v0", "--env", "rows=2", "cols=2", "horizon=5"]
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&- <&-"])
+def test_closed_streams_cost_no_work(closed: str, tmp_path: Path) -> None:
+    """Nobody listens; the run is made, and its files hold nothing but what belongs there."""
+    command = shlex.join([*MFNET, *train(tmp_path / "run", steps=64)])
+    found = subprocess.run(["sh", "-c", f"{command} {closed}"], capture_output=True, text=True, timeout=120)
+    assert found.returncode == 0 and "Traceback" not in found.stderr
+    result = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert result["num_env_steps_sampled_lifetime"] == 64 and not result["interrupted"]
+    assert Algorithm.from_checkpoint(tmp_path / "run" / "checkpoints" / "last").iteration == 2
+
+
+def test_letters_that_an_output_does_not_have(finished: Path) -> None:
+    """After all the work the table is shown, with question marks where need be."""
+    for env in ({"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}):
+        found = run(["evaluate", str(finished), "--worlds", "2"], env={**os.environ, **env})
+        assert (found.returncode, found.stderr) == (0, "") and "learnt, best" in found.stdout
+
+
+def test_a_full_disk_is_one_sentence() -> None:
+    command = shlex.join([*MFNET, "env", "show", *TINY])
+    found = subprocess.run(["sh", "-c", f"{command} > /dev/full"], capture_output=True, text=True, timeout=60)
+    assert found.returncode == 2 and found.stderr == "mfnet: No space left on device: the output\n"
+
+
+def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    command = shlex.join([*MFNET, "env", "show", *TINY])
+    script = f"cd {shlex.quote(str(tmp_path / 'gone'))} && rmdir ../gone && {command}"
+    path = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    found = subprocess.run(["sh", "-c", script], capture_output=True, text=True, timeout=60, env=path)
+    assert (found.returncode, found.stderr) == (2, "mfnet: the working directory is gone; change to another one\n")
+
+
+def test_a_fault_of_ours_is_told_and_not_hidden(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence with exit code 1; the traceback on request."""
+    from mfnet_envs import tools
+
+    monkeypatch.setattr(tools, "list_environments", lambda: [][0])
+    code, out, err = ask(["env", "list"], capsys)
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "IndexError: list index out of range; with MFNET_TRACEBACK=1" in err
+    monkeypatch.setenv("MFNET_TRACEBACK", "1")
+    assert "Traceback (most recent call last)" in ask(["env", "list"], capsys)[2]
+
+
+def test_no_memory_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from mfnet_envs import tools
+
+    def vast(*_: Any, **__: Any) -> None:
+        np.empty(2**50)
+
+    monkeypatch.setattr(tools, "show", vast)
+    code, _, err = ask(["env", "show", "MFNet-Grid-v0"], capsys)
+    assert code == 2 and "not enough memory for this: Unable to allocate" in err and err.count("\n") == 1
+
+
+def test_a_run_that_diverges_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 1, the last good checkpoint, and no result that could be taken for one."""
+    step, path = DecNeuralAC.training_step, tmp_path / "run"
+
+    def overflowing(algorithm: DecNeuralAC) -> dict[str, Any]:
+        if algorithm.iteration == 5:
+            algorithm.omega = algorithm.omega * 1e200
+        return step(algorithm)
+
+    monkeypatch.setattr(DecNeuralAC, "training_step", overflowing)
+    code, _, err = ask(train(path), capsys)
+    assert code == 1 and "training has diverged" in err and "take smaller steps" in err and err.count("\n") == 1
+    assert Algorithm.from_checkpoint(path / "checkpoints" / "last").iteration == 4
+    assert not (path / "result.json").exists()
+    assert ask(["report", str(path)], capsys)[0] == 2
+
+
+def test_two_at_once_and_a_loop_over_populations(tmp_path: Path) -> None:
+    """The default folders differ; of two with one folder the second is refused, and the first is a whole run."""
+    here = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}}
+    common = ["--env", "rows=2", "cols=2", "horizon=5", "--worlds", "2", "--no-tensorboard", "--steps", "512"]
+    processes = [
+        subprocess.Popen(
+            [*MFNET, "train", "MFNet-Grid-v0", "--population", n, *common, *more],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **here,
+        )
+        for n, more in (("12", []), ("50", []), ("12", ["--out", "same"]), ("50", ["--out", "same"]))
+    ]  # fmt: skip
+    said = [(process.communicate(timeout=110)[1], process.returncode) for process in processes]
+    assert [code for _, code in said[:2]] == [0, 0] and sorted(code for _, code in said[2:]) == [0, 2], said
+    refused = next(err for err, code in said if code == 2)
+    assert "same is in use by process" in refused or "same exists; use --resume" in refused
+    for path in (*(tmp_path / "runs").iterdir(), tmp_path / "same"):
+        result = json.loads((path / "result.json").read_text())
+        population = json.loads((path / "config.json").read_text())["config"]["env_config"]["population"]
+        assert result["env_config"]["population"] == population
+        assert all(
+            checkpoint.read(path / "checkpoints" / which)[0]["config"]["env_config"]["population"] == population
+            for which in ("last", "best")
+        )
+    assert len(list((tmp_path / "runs").iterdir())) == 2
+
+
+def test_an_environment_that_a_file_may_not_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A function that does not say what it returns is not run because a file says so; its user may say so."""
+    source = "from mfnet_envs.scenarios.grid_v0 import build as grid\n"
+    source += "def build(population=6):\n    return grid(population, rows=2, cols=2, horizon=5)\n"
+    (tmp_path / "unsaid_town.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recorded, "_VOUCHED", set())
+    made = ["train", "unsaid_town.py:build", "--out", "run", "--steps", "64", "--worlds", "2", "--no-tensorboard"]
+    assert ask(made, capsys)[0] == 0
+    assert ask([*made, "--resume", "--steps", "128"], capsys)[0] == 0, "it is typed"
+    for command in (["evaluate", "run", "--worlds", "2"], ["report", "run"]):
+        code, _, err = ask(command, capsys)
+        assert code == 2 and "def build(...) -> LocalModel" in err and err.count("\n") == 1
+        assert "--environment unsaid_town.py:build" in err
+    drawn = ["env", "render", "unsaid_town.py:build", "--policy", "run", "--steps", "1"]
+    assert ask(drawn, capsys)[0] == 0, "it is typed here too"
+    recorded._VOUCHED.clear()
+    assert ask(["evaluate", "run", "--worlds", "2", "--environment", "unsaid_town.py:build"], capsys)[0] == 0
+
+
+def test_time_left_is_never_negative() -> None:
+    assert [clock(seconds) for seconds in (-7200.0, -0.4, 59.6, 3600)] == ["0:00", "0:00", "1:00", "1:00:00"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["env", "show", LONG], ["env", "show", f"{LONG}:x"], ["env", LONG], [LONG], ["train", LONG],
+        ["train", "MFNet-Grid-v0", "--set", LONG], ["train", "MFNet-Grid-v0", "--set", f"{LONG}=1"],
+        ["train", "MFNet-Grid-v0", "--env", f"{LONG}=1"], ["train", "MFNet-Grid-v0", "--env", f"rows={LONG}"],
+        ["train", "MFNet-Grid-v0", "--steps", LONG], ["train", "MFNet-Grid-v0", "--worlds", "1" * 3000],
+        ["evaluate", LONG], ["report", LONG], ["verify", "--only", LONG], ["env", "check", LONG],
+        ["env", "render", "MFNet-Grid-v0", "--policy", LONG], ["env", "render", "MFNet-Grid-v0", "--out", LONG],
+    ],
+    ids=lambda words: " ".join(word[:14] for word in words),
+)  # fmt: skip
+def test_what_is_typed_is_echoed_in_part(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, said = ask(words, capsys)
+    assert code == 2 and said.count("\n") == 1 and len(said) <= 501
+
+
+def test_a_solver_that_gives_up_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ten trips on a link for one, to the power 1e300; the way back is as good."""
+    ends, one = np.array([0, 1]), np.ones(2)
+    demand = np.array([[0.0, 10.0], [10.0, 0.0]])
+    path = NetworkData(
+        name="steep", nodes=("a", "b"), tail=ends, head=1 - ends, free_flow_time=one, capacity=one, b=one,
+        power=1e300 * one, length=one, demand=demand,
+    ).to_npz(tmp_path / "steep.npz")  # fmt: skip
+    code, _, said = ask(["env", "show", "MFNet-Routing-v0", "--env", f"network={path}"], capsys)
+    assert code == 2 and said.splitlines()[-1].startswith("mfnet: the assignment stopped where the cost of a link is")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import toys
 
-from mfnet_agents.config import EVENTS, AlgorithmConfig
+from mfnet_agents.config import EVENTS, AlgorithmConfig, ConfigError
 from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
 from mfnet_agents.dec_neural_ac.config import MODES, DecNeuralACConfig
 
@@ -98,6 +98,11 @@ def test_from_dict_refuses_unknown_names() -> None:
         ({"critic_steps": 1}, "critic_steps must be an integer of at least 2, not 1"),
         ({"critic_batch": 0}, "critic_batch must be a positive integer"),
         ({"actor_samples": 0}, "actor_samples must be a positive integer"),
+        ({"minibatch_size": 10**18}, "minibatch_size must be a positive integer, at most 2**53 ="),
+        ({"burn_in": 10**400}, "burn_in must be a non-negative integer, at most 2**53 ="),
+        ({"actor_lr": 1e300}, "actor_lr must be 'auto' or a positive number, at most 1e+06, not 1e+300"),
+        ({"critic_lr": 10**400}, "critic_lr must be 'auto' or a positive number, at most 1e+06, not 1000"),
+        ({"radius": 10**400}, "radius must be 'auto', None or a positive number, at most 1e+100, not 1000"),
         ({"mode": "paper", "critic_form": "v"}, "mode='paper' has critic_form='q'; use mode='practical' for 'v'"),
         ({"mode": "paper", "optimizer": "adam"}, "mode='paper' has optimizer='sgd'; use mode='practical' for 'adam'"),
         ({"mode": "paper", "warm_start": True}, "mode='paper' has warm_start=False"),
@@ -126,6 +131,8 @@ def test_bad_training_value(options: dict[str, Any], words: str) -> None:
             config().environment(env_config={"graph": toys.StateNetwork.line(3).graph}),
             "env_config must be a dict of JSON values (a graph as a list of edges), to be kept in checkpoints",
         ),
+        (config().environment(env_config={0: 0.5}), "env_config must be a dict of options by name, without the id"),
+        (config().environment(env_config={"id": "Other-v0"}), "env_config must be a dict of options by name, without"),
     ],
 )
 def test_bad_value_elsewhere(chosen: DecNeuralACConfig, words: str) -> None:
@@ -413,3 +420,16 @@ def test_callbacks() -> None:
     assert set(noted.callbacks(on_train_result=note("other")).hooks) == set(EVENTS)
     assert set(noted.training(hops=0).hooks) == set(EVENTS)
     assert config().hooks == {}
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ({"rows": 10**400}, "rows=1000"),
+        ({"gamma": 10**400}, "gamma must lie strictly between 0 and 1"),
+        ({"population": 2**70}, "population must be at most"),
+    ],
+)
+def test_an_environment_out_of_its_range_is_an_option_out_of_its_range(place: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        config().environment(env_config=place).build_algo()

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.xdist_group("demo")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     out = tmp_path_factory.mktemp("demo") / "out"
     command = [sys.executable, "-m", "mfnet_agents.cli", "demo", "--out", str(out), "--steps", "1024", "--worlds", "2"]
-    return out, subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return out, subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def test_it_ends_well(shown: tuple[Path, subprocess.CompletedProcess[str]]) -> None:

@@ -11,9 +11,9 @@ from scipy.optimize import linprog
 
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.exact import ExactGame
-from mfnet_envs.matching import ExpectedMin
+from mfnet_envs.matching import ExpectedMin, expected_min
 from mfnet_envs.policy import TablePolicy
-from mfnet_envs.programmes import transport_lp
+from mfnet_envs.programmes import pieces, transport_lp
 from mfnet_envs.scenarios.grid_v0 import LAYOUTS, Grid, build
 
 WORLDS = 128
@@ -117,7 +117,7 @@ def test_moves_are_those_of_the_page() -> None:
 
 
 def test_actions_on_a_graph_are_neighbour_slots() -> None:
-    model = build(graph=[[2, 0], [0, 1]])
+    model = build(graph=[[0, 1], [0, 2]])
     assert model.network.nodes == (0, 1, 2)
     assert model.moves.tolist() == [[0, 1, 2], [1, 0, 1], [2, 0, 2]]
     assert model.legal.tolist() == [[True, True, True], [True, True, False], [True, True, False]]
@@ -170,7 +170,7 @@ def test_the_lp_policy_follows_the_fluid_flows() -> None:
         ({"graph": [[0, 1], [2, 3]]}, "falls into 2 parts"),
         ({"graph": [[0, 1, 2]]}, "graph must be a networkx graph or a list of edges"),
         ({"gamma": 1.0}, "gamma must lie strictly between 0 and 1"),
-        ({"population": 10**9}, "physical matching needs population <"),
+        ({"population": 2**53 + 1}, r"population must be at most 2\*\*53"),
     ],
 )
 def test_options_it_refuses(options: dict[str, Any], sentence: str) -> None:
@@ -180,3 +180,29 @@ def test_options_it_refuses(options: dict[str, Any], sentence: str) -> None:
 
 def test_it_is_its_own_class() -> None:
     assert isinstance(build(), Grid)
+
+
+def test_bounds_of_large_populations(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With fewer tangents than integers the programme is larger, by little; never beyond the fluid one."""
+    model = build(rows=2, cols=3, population=300, horizon=30)
+    exact, fluid = model.bound().value, model.fluid().bound().value
+    monkeypatch.setattr(transport_lp, "COLUMNS", 30 * 6 * 48)
+    assert exact <= model.bound().value * (1 + 1e-7) <= fluid
+    assert model.bound().value == pytest.approx(exact, rel=2e-3)
+    huge = build(rows=2, cols=3, population=10**15, horizon=30).bound()
+    assert huge.value == pytest.approx(fluid, rel=1e-6)
+    assert huge.assumption.endswith("by the fluid programme, any population")
+
+
+def test_few_tangents_lie_above() -> None:
+    """At every integer at least phi, at the touched ones equal to it."""
+    rate = 700.0
+    slope, width = pieces.fewer(np.append(ExpectedMin([rate]).slopes(0), 0.0), 20)
+    ends = np.concatenate([[0.0], np.cumsum(width[:-1])])
+    values = np.concatenate([[0.0], np.cumsum(slope[:-1] * width[:-1])])
+    n = np.arange(0, 1500)
+    place = np.searchsorted(ends, n, side="right") - 1
+    above = values[place] + slope[place] * (n - ends[place])
+    phi = expected_min(n[:, None].astype(float), [rate])[:, 0]
+    assert len(slope) <= 20 and (np.diff(slope) < 0).all() and (width > 0).all()
+    assert (above >= phi - 1e-9).all() and np.abs(above - phi).max() < 1

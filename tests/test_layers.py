@@ -29,7 +29,7 @@ LAYERS = tuple(
         (
             "mfnet_envs",
             (
-                "arrays words moved data tables",
+                "arrays words writing moved data tables",
                 "network compositions targets backends",
                 "matching bounds wording positions io",
                 "model",
@@ -78,8 +78,9 @@ LAYERS = tuple(
 
 LONGEST = 450  # lines of a file
 # Lines in all. There were 22.9k before these rooms had walls, and 5 % more were planned; backends, targets, the
-# registry, parts, measuring and the scenarios' own words took 16 %. What grows from here on must be worth raising this.
-TOTAL = 26_600
+# registry, parts, measuring and the scenarios' own words took 16 %; saying what every file, option, checkpoint and
+# certificate assumes, and refusing what is none, another 4k lines. What grows from here on must be worth raising this.
+TOTAL = 31_000
 
 # Imported on request only: they are slow to import, or not everybody has them.
 HEAVY = {

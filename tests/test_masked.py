@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+from importlib.metadata import version
 from typing import Any
 
 import gymnasium as gym
@@ -21,7 +22,12 @@ def masked(env_id: str, view: str, key: str = "observation") -> MaskInObservatio
     return MaskInObservation(mfnet_envs.parallel_env(env_id, view=view, population=6, max_cycles=8), key)
 
 
-@pytest.mark.parametrize(("env_id", "view"), EVERY)
+# Before 1.27, PettingZoo's own tests draw one number wherever there is a mask; a team's action is an array.
+MASKS_ANY_SPACE = tuple(map(int, version("pettingzoo").split(".")[:2])) >= (1, 27)
+BY_ITS_OWN_TESTS = [(env_id, view) for env_id, view in EVERY if view == "agents" or MASKS_ANY_SPACE]
+
+
+@pytest.mark.parametrize(("env_id", "view"), BY_ITS_OWN_TESTS)
 def test_pettingzoo_accepts_it(env_id: str, view: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -1,5 +1,6 @@
 """phi(n) = E min(n, Poisson(rate)) against scipy and against its own limits."""
 
+import mpmath
 import numpy as np
 import pytest
 import torch
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mfnet_envs.matching import ExpectedMin, expected_min, served_share
+from mfnet_envs.matching import WIDE, ExpectedMin, expected_min, served_share
 
 RATES = [0.0, 1e-9, 0.3, 1.0, 7.5, 40.0, 700.0, 3000.0]
 
@@ -26,6 +27,50 @@ def test_expected_min_at_integers(rate: float) -> None:
     n = n[n >= 0].astype(int)
     expected = [phi(k, rate) for k in n]
     np.testing.assert_allclose(expected_min(n[:, None].astype(float), [rate])[:, 0], expected, rtol=1e-10, atol=1e-13)
+
+
+def by_summation(n: int, rate: float) -> float:
+    """E min(n, D) = n - sum_{d < n} (n - d) P(D = d) in forty digits."""
+    mpmath.mp.dps = 40
+    low = max(0, int(rate - 14 * rate**0.5))
+    chance = mpmath.exp(-mpmath.mpf(rate) + low * mpmath.log(rate) - mpmath.loggamma(low + 1))
+    missed = mpmath.mpf(0)
+    for d in range(low, n):
+        missed += (n - d) * chance
+        chance *= mpmath.mpf(rate) / (d + 1)
+    return float(n - missed)
+
+
+@pytest.mark.parametrize("rate", [1.01e5, 234567.8])
+def test_large_rates_are_evaluated(rate: float) -> None:
+    """To the last digits, on numpy and torch; above WIDE there is no table whose length grows with the population."""
+    assert rate > WIDE
+    n = np.round(rate + np.array([-40, -9, -3, -1, 0, 0.5, 2, 6, 40]) * rate**0.5)
+    expected = [by_summation(int(k), rate) if abs(k - rate) < 20 * rate**0.5 else min(k, rate) for k in n]
+    found = expected_min(n[:, None], [rate])[:, 0]
+    np.testing.assert_allclose(found, expected, rtol=3e-16)
+    mixed = ExpectedMin([rate, 3.0])
+    at = torch.tensor(np.stack([n, n % 7], 1), requires_grad=True)
+    np.testing.assert_allclose(mixed(at).detach().numpy()[:, 0], expected, rtol=3e-16)
+    np.testing.assert_array_equal(mixed(at.detach().numpy())[:, 1], ExpectedMin([3.0])(n[:, None] % 7)[:, 0])
+    mixed(at)[4, 0].backward()
+    assert at.grad[4, 0] == pytest.approx(stats.poisson.sf(n[4], rate), abs=2e-3)
+
+
+@pytest.mark.parametrize("rate", [1e12, 3e13, 2e15])
+def test_rates_of_whole_populations(rate: float) -> None:
+    """E min(rate, D) = rate - sqrt(rate / 2 pi) for large rates; concave, increasing and below both limits."""
+    phi_of = ExpectedMin([rate])
+    assert sum(table.size for table in (phi_of.table, phi_of.slope)) < 100
+    assert rate - phi_of(np.array([rate]))[0] == pytest.approx((rate / 2 / np.pi) ** 0.5, rel=1e-6)
+    n = np.round(rate + np.linspace(-20, 20, 81) * rate**0.5)[:, None]
+    found = phi_of(n)[:, 0]
+    assert (found <= np.minimum(n[:, 0], rate)).all()
+    assert (np.diff(found) >= 0).all()
+    slope, step = np.diff(found) / np.diff(n[:, 0]), np.diff(n[:, 0]).min()
+    assert (np.diff(slope) <= 4 * np.spacing(rate) / step).all()
+    with pytest.raises(ValueError, match="ask for the fluid limit"):
+        phi_of.slopes(0)
 
 
 def test_closed_forms() -> None:

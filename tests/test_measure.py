@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import mfnet_envs
 from mfnet_envs.bounds import Certificate
 from mfnet_envs.measure import Measurement, Result, measure, percent
 from mfnet_envs.model import LocalModel
-from mfnet_envs.policy import Policy, uniform
+from mfnet_envs.policy import Individually, Policy, uniform
 from mfnet_envs.tables import as_markdown
 from mfnet_envs.yardstick import Yardstick
 
@@ -114,6 +115,32 @@ def test_a_certificate_of_another_criterion_is_refused(grid: LocalModel) -> None
     wrong = Certificate(1.0, "average", "per step", "lp", None, 0.0, "none")
     with pytest.raises(ValueError, match="average"):
         measure(grid, {}, worlds=2, certificate=wrong)
+
+
+@pytest.mark.parametrize("certificate", ["solv", 3.5, {}, np.ones(3)], ids=repr)
+def test_what_is_no_certificate_is_refused(grid: LocalModel, certificate: Any) -> None:
+    with pytest.raises(TypeError, match=r"a certificate is what model.bound\(\) returns, or None, not "):
+        measure(grid, {}, worlds=2, certificate=certificate)
+
+
+@pytest.mark.parametrize("policies", [1e308, "random", None, [1, 2], np.ones(2)], ids=repr)
+def test_policies_have_names(grid: LocalModel, policies: Any) -> None:
+    for given in (policies, {3: uniform(grid)}):
+        with pytest.raises(TypeError, match="policies are given by name"):
+            measure(grid, given, worlds=2)
+
+
+def test_a_policy_of_another_network_is_refused(grid: LocalModel) -> None:
+    """It would fail in some array, or play what was meant for other places; another population is no other network."""
+    small = mfnet_envs.make_model("MFNet-Grid-v0", population=3, rows=1, cols=2)
+    says = "the policy is of a model with 2 states and 5 actions, and this one has"
+    for policy in (uniform(small), Individually(uniform(small))):
+        with pytest.raises(ValueError, match=says):
+            mfnet_envs.evaluate(grid, policy, worlds=2)
+        with pytest.raises(ValueError, match=says):
+            measure(grid, {"wrong": policy}, worlds=2)
+    fewer = mfnet_envs.make_model("MFNet-Grid-v0", population=2, rows=1, cols=2)
+    assert mfnet_envs.evaluate(small, uniform(fewer), worlds=2) == mfnet_envs.evaluate(small, uniform(small), worlds=2)
 
 
 @pytest.mark.parametrize(("arguments", "says"), [

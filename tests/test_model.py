@@ -73,7 +73,7 @@ def test_an_entry_of_probability_zero_may_hold_any_state() -> None:
         ({"branches": (HOME, HOME), "quota": Quota(0, np.array([1, 1, -1.0]))}, "non-negative numbers"),
         ({"branches": (HOME, HOME), "quota": Quota(0, np.array([1, 1, np.nan]))}, "non-negative numbers"),
         ({"branches": (HOME, HOME), "quota": Quota(0, np.ones(2))}, "non-negative numbers"),
-        ({"branches": (HOME, HOME), "quota": Quota(0, np.ones(3)), "population": 10**9}, "population < 1,000,000,000"),
+        ({"population": 2**53 + 1}, r"population must be at most 2\*\*53"),
     ],
 )  # fmt: skip
 def test_arguments_it_refuses(arguments: dict[str, Any], sentence: str) -> None:

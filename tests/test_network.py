@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mfnet_envs.model import Branch, LocalModel
 from mfnet_envs.network import StateNetwork
+from mfnet_envs.scenarios.grid_v0 import Grid
+from mfnet_envs.simulator import Simulator
 
 
 @st.composite
@@ -173,3 +176,83 @@ SIZES = (lambda: StateNetwork.grid(0, 3), lambda: StateNetwork.line(-1), lambda:
 def test_named_graphs_need_positive_sizes(build: Any) -> None:
     with pytest.raises(ValueError, match="must be a positive integer"):
         build()
+
+
+# -- one node with very many neighbours
+
+
+def test_a_star_of_a_hundred_thousand_leaves() -> None:
+    """Kept as lists: what needs no table works, what needs one is refused by name, before it is made."""
+    star = StateNetwork(nx.star_graph(100_000))
+    assert (star.diameter, star.distance(5).max(), len(star.adjacent)) == (2, 2, 200_000)
+    assert star.is_step(np.array([0, 7, 7]), np.array([9, 0, 9])).tolist() == [True, True, False]
+    assert [len(part.sees) for part in star.parts(4, 2, 3)] == [100_001] * 4
+    hub = "100,000 {} of node 0 as a row for each of 100,001 nodes would be a table of 10,000,200,001 places"
+    with pytest.raises(ValueError, match=hub.format("neighbours")):
+        _ = star.neighbors
+    with pytest.raises(ValueError, match=hub.format("nodes within 1 hops")):
+        star.hops(1)
+    with pytest.raises(ValueError, match="pairs of nodes within 2 hops of each other need"):
+        star.hops(2)
+
+
+class Wait(LocalModel):
+    """Agents stay, or walk from a leaf of a star to its middle; what they earn depends on their own node."""
+
+    reward_reads = "own"
+
+    def __init__(self, network: StateNetwork, kernel_reads: Any = "own") -> None:
+        here = np.arange(network.num_nodes)
+        super().__init__(
+            network=network,
+            population=1_000,
+            num_actions=2,
+            branches=(Branch.to(np.stack([here, 0 * here], 1)),),
+            reward_range=(0.0, 1.0),
+            kernel_reads=kernel_reads,
+        )
+
+    def reward(self, mu_hood: Any) -> Any:
+        return 1 - mu_hood[:, :, 0] + np.zeros(2)
+
+    def branch_weights(self, mu_hood: Any) -> Any:
+        return np.ones((len(mu_hood), self.network.num_nodes, 1, 1))
+
+
+class Stares(Wait):
+    """A reward of its own, and nothing said of how far it looks."""
+
+    def reward(self, mu_hood: Any) -> Any:
+        return 1 - mu_hood.sum((2, 3))[..., None] + np.zeros(2)
+
+
+def test_a_model_that_looks_at_its_own_node_lives_on_a_star() -> None:
+    """The same law as on a small star with all its neighbourhoods; one that looks around is refused before anything."""
+    model = Wait(StateNetwork(nx.star_graph(100_000)))
+    simulator, rng = Simulator(model), np.random.default_rng(0)
+    counts = simulator.reset(rng, 2)
+    pi = np.tile([0.0, 1.0], (model.network.num_nodes, 1))
+    played = simulator.play(counts, pi, rng)
+    assert simulator.mu_hood(counts).shape == (2, 100_001, 1, 1)
+    assert played.next_counts[:, 0].tolist() == [1_000, 1_000]
+    shares = counts / 1_000
+    np.testing.assert_allclose(played.team_rewards.sum(1), (shares * (1 - shares)).sum(1))
+    with pytest.raises(ValueError, match="100,000 neighbours of node 0"):
+        Simulator(Wait(model.network, kernel_reads="hood"))
+    with pytest.raises(ValueError, match="100,000 neighbours of node 0"):
+        Simulator(Stares(model.network))
+    small = StateNetwork(nx.star_graph(4))
+    assert Simulator(Wait(small)).mu_hood(np.ones((1, 5), int)).shape == (1, 5, 5, 1)
+
+
+def test_scenarios_say_that_a_star_is_too_wide() -> None:
+    with pytest.raises(ValueError, match=r"to 100,001 moves each \(node 0\), need 640 GB|100,000 neighbours of node 0"):
+        Grid(graph=nx.star_graph(100_000))
+
+
+@pytest.mark.parametrize("network", [StateNetwork.ring(301), StateNetwork(nx.circulant_graph(200, [1, 7]))])
+def test_diameter_where_all_nodes_are_alike(network: StateNetwork) -> None:
+    """No bound settles these early: searches from many nodes at once do."""
+    assert network.diameter == nx.diameter(network.graph)
+    end = network.diameter
+    assert [network.spans(reach) for reach in (0, end - 1, end, 10**18)] == [False, False, True, True]

@@ -64,7 +64,7 @@ def mfnet(place: Path, *arguments: str) -> str:
     """What a fresh process prints."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     around = {**os.environ, "PYTHONPATH": path}
-    found = subprocess.run([*MFNET, *arguments], capture_output=True, text=True, timeout=120, cwd=place, env=around)
+    found = subprocess.run([*MFNET, *arguments], capture_output=True, text=True, timeout=600, cwd=place, env=around)
     assert found.returncode == 0, found.stdout + found.stderr
     return found.stdout
 

@@ -114,6 +114,9 @@ def test_options_of_another_view() -> None:
 
 
 def test_unknown_views() -> None:
+    for view in (np.array([np.inf, 1.0]), ["teams"], None):
+        with pytest.raises(ValueError, match=r"view must be 'teams' or 'agents', not .*; choose one of them"):
+            mfnet_envs.parallel_env("MFNet-Grid-v0", view=view)
     with pytest.raises(ValueError, match="view must be 'teams' or 'agents', not 'team'"):
         mfnet_envs.parallel_env("MFNet-Grid-v0", view="team")
     with pytest.raises(ValueError, match=r"the central view is gymnasium.make\('MFNet-Grid-v0'\)"):

@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from mfnet_agents import Algorithm, AlgorithmConfig, CheckpointError, DecNeuralACConfig, register_algorithm, registry
+from mfnet_agents import (
+    Algorithm,
+    AlgorithmConfig,
+    CheckpointError,
+    DecNeuralACConfig,
+    checkpoint,
+    register_algorithm,
+    registry,
+)
 from mfnet_envs import registration
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -76,7 +84,7 @@ def test_options_load_without_torch() -> None:
 def python(script: str, folder: Path, *, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run ``script`` in ``folder``; ``path`` is searched for modules too."""
     code = f"import sys; sys.path.append({str(path)!r})\n{script}" if path else script
-    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=600)
 
 
 LOAD = """from mfnet_agents import Algorithm, register_algorithm
@@ -171,9 +179,9 @@ def test_nothing_planted_is_run(kind: str, tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "here").mkdir()
     (tmp_path / "here" / "evil.py").write_text(EVIL)
     monkeypatch.chdir(tmp_path / "here")
-    record = json.loads((path / "algorithm.json").read_text("utf-8"))
+    record, arrays = checkpoint.read(path)
     PLANTED[kind](record)
-    (path / "algorithm.json").write_text(json.dumps(record), "utf-8")
+    checkpoint.write(path, record, arrays)
     with pytest.raises(CheckpointError, match="which is not known here: import"):
         Algorithm.from_checkpoint(path)
     assert not list(tmp_path.rglob("boom"))

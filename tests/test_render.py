@@ -14,7 +14,7 @@ import pytest
 import toys
 
 import mfnet_envs
-from mfnet_envs import drawing
+from mfnet_envs import drawing, words
 from mfnet_envs.drawing import Scene, ansi, files, film, film_page, net_moves, node_counts, paint, rgb_array, stage
 from mfnet_envs.drawing.lettering import GLYPHS, glyph
 from mfnet_envs.exact import ExactGame
@@ -322,15 +322,16 @@ def test_a_page_refuses_too_many_nodes() -> None:
         film_page.page(model, film.shoot(model, uniform(model), 0))
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a browser")
+@pytest.mark.browser
 def test_a_browser_draws_the_page(tmp_path: Any) -> None:
     """The script runs: it writes the step it was asked for into the document."""
     model = grid(population=40)
     (tmp_path / "film.html").write_text(film_page.page(model, film.shoot(model, uniform(model), 6)), "utf-8")
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert browser, "no browser is installed: apt-get install chromium"
+    command = [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     url = f"file://{tmp_path}/film.html#step=3"
-    done = subprocess.run([*command, url], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([*command, url], capture_output=True, text=True, timeout=600)
     assert "step 3 of 6" in done.stdout and "40 agents · mean reward" in done.stdout
 
 
@@ -395,6 +396,35 @@ def test_any_policy_can_be_drawn(tmp_path: Path) -> None:
     policy = uniform(small())
     one = drawing.render_to(small(), tmp_path / "a.txt", policy=policy).read_bytes()
     assert one == drawing.render_to(small(), tmp_path / "b.txt", policy="random").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"steps": 10**12}, "a film has at most 100,000 steps, not 1000000000000"),
+        ({"steps": -1}, "steps must be a non-negative integer, not -1"),
+        ({"seed": {1}}, "seed must be a non-negative integer, not {1}"),
+        ({"seed": None}, "seed must be a non-negative integer, not None"),
+        ({"title": 5}, "title must be a string or None, not 5"),
+        ({"policy": {"a": 1}}, "a policy of the model is needed"),
+        ({"policy": uniform(mfnet_envs.make_model("MFNet-Pigou-v0", population=3))}, "the policy is of a model with"),
+        ({"path": [1]}, r"a path is a string or a pathlib.Path, not \[1\]"),
+        ({"path": b"a.png"}, "a path is a string or a pathlib.Path, not b'a.png'"),
+        ({"path": "a\0.png"}, "a path holds no null character"),
+        ({"path": "a." + "x" * 9000}, r"not '\.x{60,80} \.\.\.$"),
+    ],
+)
+def test_pictures_of_nothing(options: dict[str, Any], sentence: str, tmp_path: Path) -> None:
+    path = options.pop("path", tmp_path / "a.txt")
+    with pytest.raises((TypeError, ValueError), match=sentence):
+        drawing.render_to(small(), path, **{"steps": 1, **options})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_film_that_no_machine_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "memory", lambda: 10**6)
+    with pytest.raises(ValueError, match="crowds and actions of steps=1000 need"):
+        film.shoot(small(), uniform(small()), 1000)
 
 
 def test_bad_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

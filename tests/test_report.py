@@ -265,3 +265,46 @@ def test_labels_are_not_read_as_formulas() -> None:
     assert report_charts.svg(figure, "curve", 'a "label"').startswith(
         '<svg role="img" aria-label="a &quot;label&quot;"'
     )
+
+
+# -- files of another run, or of somebody else's
+
+
+def test_a_result_of_another_run_is_refused(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    result = json.loads((run / "result.json").read_text())
+    for name, value in (
+        ("env", "MFNet-SIS-v0"),
+        ("seed", 5),
+        ("env_config", {**result["env_config"], "population": 50}),
+    ):
+        (folder / "result.json").write_text(json.dumps({**result, name: value}))
+        with pytest.raises(RunError, match=f"{name} is .* in result.json and .* in config.json"):
+            report.build(folder)
+
+
+def test_a_report_runs_nothing_that_its_files_name(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a function of an installed module nor a file that says of itself that it is an environment."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "evil.py").write_text("from pathlib import Path\nPath('boom').mkdir()\ndef build(): ...\n")
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    for env, options in (("os:mkdir", {"path": "boom"}), ("evil.py:build", {}), ("evil:MFNet-Grid-v0", {})):
+        for name in ("config.json", "result.json"):
+            record = json.loads((run / name).read_text())
+            of = record["config"] if name == "config.json" else record
+            of |= {"env": env, "env_config": options}
+            (folder / name).write_text(json.dumps(record))
+        with pytest.raises(RunError, match="which is not known here"):
+            report.build(folder)
+    assert not (tmp_path / "boom").exists()
+
+
+def test_a_finished_run_without_its_progress_has_no_report(run: Path, tmp_path: Path) -> None:
+    for damaged in ("", "a\0b", "training_iteration,num_env_steps_sampled_lifetime,time_total_s\n"):
+        folder = tmp_path / str(len(damaged))
+        shutil.copytree(run, folder)
+        (folder / "progress.csv").write_text(damaged)
+        with pytest.raises(RunError, match=r"progress\.csv"):
+            report.build(folder)

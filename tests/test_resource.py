@@ -226,3 +226,11 @@ def test_what_is_the_games_is_found_on_the_model() -> None:
     assert aloha.channels.tolist() == [3.0] * 9 and not hasattr(aloha, "bandwidth")
     for twin in (copy.deepcopy(share), pickle.loads(pickle.dumps(share)), share.fluid()):
         np.testing.assert_array_equal(twin.bandwidth, share.bandwidth)
+
+
+@pytest.mark.parametrize(("name", "value"), [("channels", "."), ("quality", "nan"), ("quality", [1.0, 1.0])])
+def test_options_of_the_other_mode_are_not_passed_over(name: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"{name} must"):
+        build(mode="share", **{name: value})
+    with pytest.raises(ValueError, match="bandwidth must be 9 non-negative numbers"):
+        build(mode="aloha", bandwidth=value)

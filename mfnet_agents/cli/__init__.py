@@ -1,27 +1,30 @@
 """The command line: parses, calls, prints. ``mfnet env ...`` works without torch.
 
 A verb is a module of this package with ``HELP``, ``arguments(parser)`` and ``run(options) -> int``; :data:`VERBS` lists
-them. Exit codes: 0 done; 1 a check found something; 2 a wrong argument or an unusable file, said in one sentence on the
-error stream; 130 stopped by Ctrl-C.
+them. Exit codes: 0 done; 1 a check found something, training diverged, or a fault of ours; 2 a wrong argument or an
+unusable file, said in one sentence on the error stream; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import importlib
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import TextIO
 
-import mfnet_envs
 from mfnet_agents.cli.arguments import Parser, UsageError
 
 VERBS = (
     "train", "evaluate", "report", "demo", "verify",
     "env list", "env show", "env render", "env check", "env bench",
 )  # fmt: skip
+TRACEBACK = "MFNET_TRACEBACK"  # in the environment: say where an error was raised
 GROUPS = {"env": "list, show, render, check and time environments (needs no torch)"}
 
 EPILOG = """examples:
@@ -30,8 +33,8 @@ EPILOG = """examples:
   mfnet train MFNet-Grid-v0 --population 100 --seed 0
   mfnet train MFNet-RideShareNYC-v0 --env hour=8 --set credit_hops=6
   mfnet train city.py:City
-  mfnet evaluate runs/MFNet-Grid-v0-DecNeuralAC-seed0
-  mfnet report runs/MFNet-Grid-v0-DecNeuralAC-seed0
+  mfnet evaluate runs/MFNet-Grid-v0-population-100-DecNeuralAC-seed0
+  mfnet report runs/MFNet-Grid-v0-population-100-DecNeuralAC-seed0
   mfnet verify --quick
 
 Where an environment is asked for, ID is one of `mfnet env list`, or says where your own is: module:callable or
@@ -41,24 +44,67 @@ file.py:callable, a LocalModel's class or a function that returns one.
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
-    options = parser().parse_args(arguments)
+    _open_streams()
     try:
+        options = parser().parse_args(arguments)
         with warnings.catch_warnings():
             warnings.showwarning = _note
             code: int = options.run(options)
-            return code
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
     except BrokenPipeError:
         _close_pipe()
         return 1
-    except expected_errors() as error:
-        return fail(str(error))
+    except Exception as error:
+        return _told(error)
+
+
+def _told(error: Exception) -> int:
+    """One sentence about what ended the command; the traceback too, where :data:`TRACEBACK` is set."""
+    if os.environ.get(TRACEBACK):
+        traceback.print_exception(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EIO):
+        _close_pipe()  # what is still to be printed would fail once more
+    if isinstance(error, MemoryError):
+        return fail(f"there is not enough memory for this: {error}; ask for fewer worlds, or for less at a time")
+    if isinstance(error, FileNotFoundError) and not _has_working_directory():
+        print("mfnet: the working directory is gone; change to another one", file=sys.stderr)
+        return 2  # without it mfnet_envs cannot even be imported
+    if isinstance(error, OSError) and error.strerror:
+        return fail(f"{error.strerror}: {error.filename or 'the output'}")
+    if isinstance(error, expected_errors()):
+        return fail(str(error), code=1 if isinstance(error, ArithmeticError) else 2)
+    said = f"this should not have happened: {type(error).__name__}: {error}"
+    return fail(f"{said}; with {TRACEBACK}=1 in the environment it says where, please report that", code=1)
+
+
+def _has_working_directory() -> bool:
+    try:
+        return bool(os.getcwd())
+    except FileNotFoundError:
+        return False
+
+
+def _open_streams() -> None:
+    """Output that was closed goes nowhere, and a letter that an output cannot show becomes a question mark; neither is
+    worth the work done. A descriptor that stays closed would be given to the next file that is opened."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None or getattr(stream, "closed", False):
+            setattr(sys, name, open(os.devnull, "w" if number else "r", encoding="utf-8"))  # noqa: SIM115
+        elif (
+            number and getattr(stream, "errors", "") in ("strict", "surrogateescape") and hasattr(stream, "reconfigure")
+        ):
+            stream.reconfigure(errors="replace")
 
 
 def parser() -> argparse.ArgumentParser:
     """Every verb with its arguments."""
+    import mfnet_envs  # here, so that what it says in a broken installation becomes a sentence too
+
     top = Parser(
         prog="mfnet",
         description="Mean-field multi-agent reinforcement learning on a network of states.",
@@ -85,18 +131,22 @@ def expected_errors() -> tuple[type[Exception], ...]:
     """What a user can cause: they end the command with one sentence instead of a traceback."""
     from gymnasium.error import Error
 
+    from mfnet_agents.algorithm import Diverged
     from mfnet_agents.checkpoint import CheckpointError
     from mfnet_agents.runs import RunError
     from mfnet_envs.targets import TargetError
+    from mfnet_envs.words import NotSolvedError
 
     # OSError: a full disk, a file that may not be written
-    return Error, CheckpointError, RunError, TargetError, UsageError, OSError
+    return Error, CheckpointError, Diverged, RunError, TargetError, UsageError, NotSolvedError, OSError
 
 
-def fail(sentence: str) -> int:
-    """Print one sentence on the error stream; returns exit code 2."""
-    print(f"mfnet: {' '.join(sentence.split())}", file=sys.stderr)
-    return 2
+def fail(sentence: str, *, code: int = 2) -> int:
+    """Print one sentence on the error stream; returns the exit code."""
+    from mfnet_envs.words import LONGEST_SENTENCE, brief
+
+    print(f"mfnet: {brief(sentence, LONGEST_SENTENCE)}", file=sys.stderr)
+    return code
 
 
 def _note(
@@ -113,4 +163,5 @@ def _note(
 
 def _close_pipe() -> None:
     """Whoever read our output has gone; keep Python from complaining about it when it exits."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor needs nothing
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
+MOST_WORLDS = 1_000_000
 ENVIRONMENT = "environment (`mfnet env list`), or your own: module:callable or file.py:callable"
 
 
@@ -22,6 +24,9 @@ class Parser(argparse.ArgumentParser):
     """Wrong arguments in one sentence, with the command that explains them."""
 
     def error(self, message: str) -> NoReturn:
+        from mfnet_envs import words
+
+        message = words.brief(message, words.LONGEST_SENTENCE - 100)
         self.exit(2, f"mfnet: {message}; `{self.prog} --help` lists what can be given\n")
 
 
@@ -29,8 +34,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def whole(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is not a non-negative integer")
+    if not (text.isdecimal() and len(text) < 20):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a non-negative integer of less than 20 digits")
     return int(text)
 
 
@@ -40,8 +45,15 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def worlds(text: str) -> int:
+    """Worlds of an evaluation: refused before anything is trained, and not after, where they fit no memory."""
+    if positive(text) > MOST_WORLDS:
+        raise argparse.ArgumentTypeError(f"it must be at most {MOST_WORLDS:,}, which are held in memory side by side")
+    return int(text)
+
+
 def pair(text: str) -> tuple[str, Any]:
-    """``key=value``; the value is read as JSON or a Python word (True, None), else it is a string."""
+    """``key=value``; the value is read as JSON, a Python word (True, None) or a fraction (1/60), else as a string."""
     key, sign, value = text.partition("=")
     if not (sign and key):
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
@@ -49,8 +61,13 @@ def pair(text: str) -> tuple[str, Any]:
     if value in words:
         return key, words[value]
     try:
+        if re.fullmatch(r"-?\d+(\.\d+)?/\d+(\.\d+)?", value):
+            above, _, below = value.partition("/")
+            return key, float(above) / float(below)
         return key, json.loads(value)
-    except ValueError:
+    except ZeroDivisionError:
+        raise argparse.ArgumentTypeError(f"{text!r} divides by zero") from None
+    except (RecursionError, ValueError):
         return key, value
 
 
@@ -66,6 +83,22 @@ def add_pairs(parser: argparse.ArgumentParser, name: str, metavar: str, text: st
     parser.add_argument(name, nargs="+", action="extend", type=pair, default=[], metavar=metavar, help=text)
 
 
+def add_environment_of_runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--environment", metavar="ID",
+        help="their environment, where it is a function of yours that does not say it returns a LocalModel: a file may "
+        "not name such a one, you may",
+    )  # fmt: skip
+
+
+def vouch(options: argparse.Namespace) -> None:
+    """What is typed may be run."""
+    if options.environment is not None:
+        from mfnet_agents import recorded
+
+        recorded.vouch(options.environment)
+
+
 def add_json(parser: argparse.ArgumentParser, text: str = "one JSON object, for machines") -> None:
     parser.add_argument("--json", action="store_true", help=text)
 
@@ -77,11 +110,11 @@ def answer(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any
     """Call a function; what it says about wrong arguments is for the user.
 
     Raises:
-        UsageError: in place of TypeError, ValueError, OSError and ModuleNotFoundError.
+        UsageError: in place of TypeError, ValueError, OSError, OverflowError and ModuleNotFoundError.
     """
     try:
         return function(*arguments, **options)
-    except (TypeError, ValueError, OSError, ModuleNotFoundError) as error:
+    except (TypeError, ValueError, OSError, OverflowError, ModuleNotFoundError) as error:
         raise UsageError(f"{error}{_where(error)}") from error
 
 
@@ -97,7 +130,9 @@ def _where(error: BaseException) -> str:
 def needs(package: str, extra: str) -> None:
     """Refuse to go on without a package of an extra."""
     if find_spec(package) is None:
-        raise UsageError(f"this needs {package}, which is not installed; install mfnet with the extra [{extra}]")
+        from mfnet_envs import words
+
+        raise UsageError(str(words.missing(package, extra)))
 
 
 def print_json(record: Any) -> None:

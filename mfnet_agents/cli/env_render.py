@@ -65,8 +65,10 @@ def learnt(path: Path, id: str, options: dict[str, Any]) -> Any:
         UsageError: it was trained on another environment than asked for.
     """
     needs("torch", "agents")
+    from mfnet_agents import recorded
     from mfnet_agents.cli.evaluate import policies_of
 
+    recorded.vouch(id)
     (algorithm,) = policies_of(path, ["best"]).values()
     config = algorithm.config
     if config.env != id:

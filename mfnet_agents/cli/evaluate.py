@@ -7,7 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mfnet_agents.cli.arguments import UsageError, add_json, answer, needs, positive, print_json, whole
+from mfnet_agents.cli.arguments import (
+    UsageError,
+    add_environment_of_runs,
+    add_json,
+    answer,
+    needs,
+    print_json,
+    vouch,
+    whole,
+    worlds,
+)
 
 HELP = "compare the policies of runs, or of checkpoints, with each other, with heuristics and with the bound"
 
@@ -20,8 +30,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--heuristics", action=argparse.BooleanOptionalAction, default=True, help="the scenario's heuristics too",
     )  # fmt: skip
-    parser.add_argument("--worlds", type=positive, help="independent worlds (default 256)")
+    parser.add_argument("--worlds", type=worlds, help="independent worlds (default 256)")
     parser.add_argument("--seed", type=whole, help="seed of the worlds (default: that of result.json)")
+    add_environment_of_runs(parser)
     add_json(parser)
 
 
@@ -30,6 +41,7 @@ def run(options: argparse.Namespace) -> int:
     from mfnet_agents import runs
     from mfnet_envs.measure import measure
 
+    vouch(options)
     learnt = contenders(options.paths)
     model = next(iter(learnt.values())).model
     policies = model.heuristics() if options.heuristics else {}
@@ -48,8 +60,8 @@ def run(options: argparse.Namespace) -> int:
     for line in measured.executions():
         print(line)
     print(f"{measured.worlds} worlds, seed {measured.seed}")
-    if measured.certificate is not None:
-        print(f"bound: {measured.certificate}")
+    for line in measured.footnotes():
+        print(line)
     return 0
 
 
@@ -93,4 +105,4 @@ def policies_of(path: Path, which: Sequence[str]) -> dict[str, Any]:
     if not (path / "config.json").is_file():
         return {"": Algorithm.from_checkpoint(path)}
     folder = RunFolder.open(path)
-    return {name: Algorithm.from_checkpoint(getattr(folder, name)) for name in which}
+    return {name: folder.algorithm(getattr(folder, name)) for name in which}

@@ -16,9 +16,9 @@ from mfnet_agents.cli.arguments import (
     add_pairs,
     answer,
     needs,
-    positive,
     print_json,
     whole,
+    worlds,
 )
 
 HELP = "train an algorithm on an environment"
@@ -34,9 +34,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_pairs(parser, "--set", "OPTION=VALUE", "options of the algorithm: hops=1 credit_hops=3 mode=paper ...")
     parser.add_argument("--seed", type=whole, help="seed of everything random in training (default 0)")
     parser.add_argument("--steps", type=whole, metavar="BUDGET", help="environment steps to train for")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="run folder (default runs/ID-ALGORITHM-seedSEED)")
+    parser.add_argument(
+        "--out", type=Path, metavar="DIR", help="run folder (default runs/ID-OPTIONS-ALGORITHM-seedSEED)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the folder's last checkpoint, bit for bit")
-    parser.add_argument("--worlds", type=positive, help="worlds of the final evaluation (default 256)")
+    parser.add_argument("--worlds", type=worlds, help="worlds of the final evaluation (default 256)")
     parser.add_argument("--no-preset", action="store_true", help="the algorithm's defaults, not the shipped options")
     parser.add_argument("--no-tensorboard", action="store_true", help="write no TensorBoard events")
     add_json(parser, "one JSON object per line")
@@ -46,10 +48,11 @@ def run(options: argparse.Namespace) -> int:
     needs("torch", "agents")
     from mfnet_agents import progress, runs
 
-    config, path = run_of(options)
-    shown = progress.choose(machine=options.json)
+    config, folder = run_of(options)
+    shown, path = progress.choose(machine=options.json), folder.path
     algorithm = answer(config.build_algo)
-    folder = runs.RunFolder.open(path) if options.resume else runs.RunFolder.create(path)
+    if not options.resume:
+        folder = runs.RunFolder.create(path)
     shown.say(f"{path}: {changed(config)}")
     result = runs.train(
         algorithm,
@@ -67,8 +70,8 @@ def run(options: argparse.Namespace) -> int:
     return 130 if result["interrupted"] else 0
 
 
-def run_of(options: argparse.Namespace) -> tuple[Any, Path]:
-    """The config and the folder that the arguments ask for."""
+def run_of(options: argparse.Namespace) -> tuple[Any, Any]:
+    """The config and the folder that the arguments ask for; it is owned already if the run goes on."""
     from mfnet_agents import runs
     from mfnet_envs.registration import scenario
 
@@ -81,13 +84,17 @@ def run_of(options: argparse.Namespace) -> tuple[Any, Path]:
     if options.population is not None:
         for_env["population"] = options.population
     which = {} if options.algorithm is None else {"algorithm": options.algorithm}
-    folder = options.out
-    if not options.resume or folder is None:
+    path = options.out
+    if not options.resume or path is None:
         config = answer(runs.make_config, options.id, chosen, for_env, use_preset=not options.no_preset, **which)
-        folder = folder or runs.default_folder(config)
-    if options.resume:
-        asked = {"env": options.id, **chosen, "env_config": for_env}
-        config = answer(runs.same_options, asked, runs.RunFolder.open(folder), **which)
+        path = path or runs.default_folder(config)
+    if not options.resume:
+        return config, runs.RunFolder(path)
+    folder = runs.RunFolder.open(path).own()
+    folder.rows()  # whether they can be read, before anything is said of going on; so with the checkpoints
+    asked = {"env": options.id, **chosen, "env_config": for_env}
+    config = answer(runs.same_options, asked, folder, **which)
+    folder.check_checkpoints(config.to_dict())
     return config, folder
 
 
@@ -113,5 +120,6 @@ def summary(result: dict[str, Any], folder: Path, labels: Mapping[str, str]) -> 
         f"{measured.worlds} fresh worlds:",
         measured.text(),
         *measured.executions(),
+        *measured.footnotes(),
         f"everything is in {folder}; `mfnet report {place}` writes a page about it",
     ])  # fmt: skip

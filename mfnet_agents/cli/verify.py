@@ -26,7 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     needs("torch", "agents")
-    needs("matplotlib", "render")
+    needs("matplotlib", "agents")
     from mfnet_theory import runner
     from mfnet_theory.statement import Settings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
+from mfnet_envs.words import optional_package
 
 if TYPE_CHECKING:
     from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
@@ -14,6 +15,7 @@ __all__ = ["DecNeuralAC", "DecNeuralACConfig"]
 
 def __getattr__(name: str) -> Any:
     if name == "DecNeuralAC":
+        optional_package("torch", "agents", "DEC-NEURAL-AC")
         from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
 
         return DecNeuralAC

@@ -8,6 +8,7 @@ operation; no line loops over states or agents.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -132,11 +133,32 @@ class DecNeuralAC(Algorithm):
         plain = {name: value.numpy() for name, value in arrays.items()}
         return record, plain | {f"sampler_{name}": value for name, value in self.sampler.get_state().items()}
 
+    def check_sizes(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        settings = self.config.resolved(self.model)
+        teams, nodes, states = len(self.model.team_states), self.model.network.num_nodes, self.model.network.num_states
+        sizes = {
+            "actor_signs": (teams, settings.actor_width),
+            "critic_signs": (nodes, settings.critic_width),
+            "sampler_counts": (MODES[settings.mode].worlds(settings), states),
+        }
+        for name, shape in sizes.items():
+            if arrays[name].shape != shape:
+                raise ValueError(f"its {name} has shape {arrays[name].shape}, and its config asks for {shape}")
+
+    def check_state(self, record: dict[str, Any], arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        super().check_state(record, arrays)
+        counts, clock = arrays["sampler_counts"], arrays["sampler_clock"]
+        if (counts < 0).any() or (counts.sum(1) != self.model.population).any() or clock < 0:
+            raise ValueError(f"its worlds do not hold {self.model.population} agents each")
+        for name in ("actor_signs", "critic_signs"):
+            if not (np.abs(arrays[name]) == 1).all():
+                raise ValueError(f"its {name} are not all 1 or -1")
+        for name in (name for name in arrays if name.endswith(("_step", "_exp_avg_sq", "book_seen", "input_scale"))):
+            if (arrays[name] < 0).any():
+                raise ValueError(f"a number in its {name} is negative")
+
     def set_state(self, record: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]]) -> None:
         state = {name: torch.tensor(value) for name, value in arrays.items() if not name.startswith("sampler_")}
-        for name, mine in (("theta", self.learned.theta), ("omega", self.omega)):
-            if state[name].shape != mine.shape:
-                raise ValueError("its networks have other sizes")
         self.learned.net = TwoLayer(state["actor_signs"], state["actor_start"])
         self.critic = TwoLayer(state["critic_signs"], state["critic_start"])
         self.learned.update(state["theta"])

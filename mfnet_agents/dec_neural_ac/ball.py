@@ -26,7 +26,7 @@ class Ball:
 
     @classmethod
     def of(cls, network: StateNetwork, credit_hops: int) -> Ball:
-        if network.within(credit_hops + 1) <= credit_hops:
+        if network.spans(credit_hops):
             return cls(None, torch.full((network.num_nodes,), network.num_nodes))
         index, mask = network.hops(credit_hops)
         return cls(torch.as_tensor(np.where(mask, index, network.num_nodes)), torch.as_tensor(mask.sum(1)))

@@ -24,6 +24,7 @@ import numpy as np
 from mfnet_agents.dec_neural_ac.sampling import Rollout
 from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.model import Branch, LocalModel
+from mfnet_envs.simulator.tables import closed_hoods
 
 MEMORY = 0.8  # share of the past that the flow statistics keep from one batch to the next
 PIECE = 2_000_000  # flows that are booked at a time
@@ -132,8 +133,8 @@ class Bookkeeper:
     def _weights(self, sample: Rollout) -> Floats:
         """The branches' weights ``(L, R, A or 1, K)`` where the rollout went."""
         crowd = sample.flat("crowd") / sample.population
-        neighbors = self.model.network.neighbors
-        hood = np.where((neighbors >= 0)[..., None], crowd[:, np.maximum(neighbors, 0)], 0.0)
+        near = closed_hoods(self.model)
+        hood = np.where((near >= 0)[..., None], crowd[:, np.maximum(near, 0)], 0.0)
         weights: Floats = np.asarray(self.model.branch_weights(hood), np.float64)
         return weights
 

@@ -23,7 +23,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from mfnet_agents.config import AlgorithmConfig, check, option, positive, whole
+from mfnet_agents.config import AlgorithmConfig, ConfigError, check, option, positive, whole
+from mfnet_envs.words import HUGE
 
 if TYPE_CHECKING:
     from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
@@ -54,6 +55,8 @@ AS_PRINTED: dict[str, Any] = {
     "potential": "none", "score": "all", "critic_warmup": 0,
 }  # fmt: skip
 ROOM = 1_000_000  # numbers in one temporary of a part's critics
+WEIGHT_COPIES = 4  # a network's weights, their start, and two moments
+STEEP = 1e6  # no step size and no temperature is larger
 LONG_RUN = 31_000  # environment steps from which the practical mode lets its step sizes fall
 
 
@@ -121,37 +124,43 @@ class DecNeuralACConfig(AlgorithmConfig):
         check("hops", self.hops, whole, "a non-negative integer")
         check("credit_hops", self.credit_hops, lambda x: x == AUTO or whole(x), "'auto' or a non-negative integer")
         check("lambda_", self.lambda_, lambda x: 0 <= x <= 1, "between 0 and 1")
-        check("critic_steps", self.critic_steps, lambda x: isinstance(x, int) and x >= 2, "an integer of at least 2")
+        check("critic_steps", self.critic_steps, lambda x: positive(x) and x >= 2, "an integer of at least 2")
         for name in ("critic_batch", "actor_samples", "num_epochs", "minibatch_size"):
             check(name, getattr(self, name), positive, "a positive integer")
         for name in ("burn_in", "critic_warmup"):
-            check(name, getattr(self, name), whole, "a non-negative integer")
+            check(name, getattr(self, name), lambda x: x == 0 or positive(x), "a non-negative integer")
         for name in ("critic_width", "actor_width", "energy_samples", "num_parts"):
             check(name, getattr(self, name), lambda x: x == AUTO or positive(x), "'auto' or a positive integer")
         for name, choices in CHOICES.items():
             check(name, getattr(self, name), choices.__contains__, " or ".join(map(repr, choices)))
+        wanted = f"'auto' or a positive number, at most {STEEP:g}"
         for name in ("actor_lr", "critic_lr", "lr_decay"):
-            check(name, getattr(self, name), lambda x: x == AUTO or x > 0, "'auto' or a positive number")
-        check("temperature", self.temperature, lambda x: x > 0, "a positive number")
-        check("radius", self.radius, lambda x: x in (AUTO, None) or x > 0, "'auto', None or a positive number")
+            check(name, getattr(self, name), lambda x: x == AUTO or 0 < x <= STEEP, wanted)
+        wanted = f"a positive number between {1 / STEEP:g} and {STEEP:g}"
+        check("temperature", self.temperature, lambda x: 1 / STEEP <= x <= STEEP, wanted)
+        wanted = f"'auto', None or a positive number, at most {HUGE:g}"
+        check("radius", self.radius, lambda x: x in (AUTO, None) or 0 < x <= HUGE, wanted)
+        self.check_kinds()
         for name, printed in AS_PRINTED.items() if self.mode == "paper" else ():
             if getattr(self, name) not in (AUTO, printed):
                 asked = getattr(self, name)
-                raise ValueError(f"mode='paper' has {name}={printed!r}; use mode='practical' for {asked!r}")
+                raise ConfigError(f"mode='paper' has {name}={printed!r}; use mode='practical' for {asked!r}")
         if self.score == "unserved" and self.policy in ("energy", "tilted"):
-            raise ValueError("score='unserved' needs policy='individual': a team's law is one of all its agents")
+            raise ConfigError("score='unserved' needs policy='individual': a team's law is one of all its agents")
         if self.critic_form == "q" and (self.score == "unserved" or self.potential == "table"):
-            raise ValueError(
+            raise ConfigError(
                 "score='unserved' and potential='table' need critic_form='v'; Q critics learn paid rewards"
             )
         if self.critic_input == "standardised" and not self.burn_in:
-            raise ValueError("critic_input='standardised' takes its statistics from the burn-in; set burn_in >= 1")
+            raise ConfigError("critic_input='standardised' takes its statistics from the burn-in; set burn_in >= 1")
 
     def resolved(self, model: LocalModel) -> DecNeuralACConfig:
         """The config with every "auto" replaced by the number it stands for on ``model``."""
         from mfnet_agents.updates import natural_step_size
 
         self.validate()
+        if not len(model.team_states):
+            raise ConfigError("no state of this model has more than one legal action, so there is nothing to learn")
         chosen = {name: value for name, value in MODES[self.mode].items() if getattr(self, name) == AUTO}
         gamma = model.gamma if self.gamma is None else self.gamma
         if chosen.get("credit_hops") == "hops":
@@ -181,7 +190,33 @@ class DecNeuralACConfig(AlgorithmConfig):
         chosen["num_parts"] = min(int(chosen.get("num_parts", self.num_parts)), model.network.num_nodes)
         if chosen.get("lr_decay") == "long runs":
             chosen["lr_decay"] = 0.1 if self.total_env_steps > LONG_RUN else 1.0
-        return dataclasses.replace(self, gamma=gamma, **chosen)
+        settled = dataclasses.replace(self, gamma=gamma, **chosen)
+        settled._must_fit(model)
+        return settled
+
+    def _must_fit(self, model: LocalModel) -> None:
+        """Refuse what this machine cannot hold, before anything of it is made.
+
+        Raises:
+            ConfigError: with the options that ask for too much.
+        """
+        nodes, (states, actions), teams = model.network.num_nodes, model.legal.shape, len(model.team_states)
+        worlds = "num_envs_per_env_runner"
+        kept = 2 * states + teams * actions  # numbers of a sample: a crowd, what follows, and what teams did
+        if self.mode == "practical":
+            self.needs(worlds, "rollout_fragment_length", of=f"samples of {states:,} states", entries=kept)
+            self.needs("num_epochs", worlds, "rollout_fragment_length", of="numbers of samples")
+            self.needs("burn_in", worlds, of=f"samples of {states:,} states", entries=kept)
+        else:
+            self.needs("burn_in", of=f"samples of {states:,} states", entries=kept)
+            self.needs("critic_steps", "critic_batch", of=f"samples of {states:,} states", entries=kept)
+            self.needs("actor_samples", of=f"samples of {states:,} states", entries=kept)
+        self.needs("critic_width", of=f"neurons for each of {nodes:,} nodes", entries=nodes * WEIGHT_COPIES * 2)
+        self.needs("actor_width", of=f"neurons for each of {teams:,} teams", entries=teams * WEIGHT_COPIES * 2)
+        if self.policy != "individual" and self.energy_law != "enumerate":
+            self.needs("energy_samples", of=f"compositions for each of {teams:,} teams", entries=teams * actions)
+        steps = model.evaluation[0]
+        self.needs("evaluation_duration", of=f"worlds of {states:,} states and {steps:,} steps", entries=states + steps)
 
     def _law_that_fits(self, model: LocalModel, policy: str) -> str:
         """Enumeration where it can be had; else the fallback whose law holds up as teams grow (docs/theory.md)."""
@@ -202,7 +237,7 @@ class DecNeuralACConfig(AlgorithmConfig):
 
     @classmethod
     def algorithm_class(cls) -> type[DecNeuralAC]:
-        from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
+        from mfnet_agents.dec_neural_ac import DecNeuralAC  # which says what to install where there is no torch
 
         return DecNeuralAC
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from mfnet_agents.pages.frame import Markup
 from mfnet_envs.arrays import Floats
+from mfnet_envs.words import optional_package
 from mfnet_envs.yardstick import Yardstick
 
 LEARNT, BOUND, QUIET, TEXT, GRID = "#0060a8", "#111111", "#8a8f98", "#30343b", "#e6e8eb"
@@ -124,6 +125,8 @@ def _top(group: list[int], values: Sequence[float], apart: float) -> float:
 
 
 def figure_of(width: float, height: float, panels: int = 1) -> tuple[Any, Any]:
+    """A figure with one axis or several side by side; ModuleNotFoundError without matplotlib."""
+    optional_package("matplotlib", "agents", "a picture")
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mfnet_agents import recorded
 from mfnet_agents.runs import RunError, RunFolder
 from mfnet_envs.arrays import Floats
 from mfnet_envs.measure import RANDOM, Measurement, Result
@@ -67,7 +68,7 @@ def load(path: Path) -> Record:
         raise RunError(f"the run in {path} is not finished; `mfnet train {env} --out {path} --resume` ends it")
     try:
         return _record(folder, result)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         said = f"{type(error).__name__}: {error}"
         raise RunError(f"one of {FILES} in {path} is damaged ({said}); restore it or start a new run") from error
 
@@ -75,11 +76,16 @@ def load(path: Path) -> Record:
 def _record(folder: RunFolder, result: dict[str, Any]) -> Record:
     started = folder.read("config.json")
     options, yardstick = dict(started["config"]), Yardstick.from_dict(started["yardstick"])
+    for name in ("env", "env_config", "seed"):
+        if result[name] != options[name]:
+            raise ValueError(f"{name} is {result[name]!r:.80} in result.json and {options[name]!r:.80} in config.json")
+    recorded.check_environment(started, result["env"])
     kept = folder.read("heuristics.json")
     common = result["evaluation"]
     heuristics = kept["policies"] if kept and _same_worlds(kept, common) else {}
     policies = {**{name: result[name] for name in (RANDOM, *LEARNT)}, **heuristics, **result.get("policies", {})}
     measured = {"policies": policies, "certificate": started.get("certificate"), "labels": LEARNT, **common}
+    measured["notes"] = started.get("notes") or ()
     stairs = folder.read("staircase.json")
     return Record(
         env=str(result["env"]),
@@ -106,6 +112,8 @@ def _same_worlds(kept: dict[str, Any], common: dict[str, Any]) -> bool:
 
 def _curve(rows: list[dict[str, str]], yardstick: Yardstick) -> Floats:
     """The rows of progress.csv in which the policy was evaluated."""
+    if not rows:
+        raise ValueError("progress.csv holds no rows")
     names = (f"evaluation/{yardstick.key}_mean", f"evaluation/{yardstick.key}_ci95")
     found = [
         [float(row["num_env_steps_sampled_lifetime"]), *(yardstick.scale * float(row[name] or "nan") for name in names)]

@@ -14,7 +14,6 @@ import numpy as np
 from gymnasium.error import Error
 
 import mfnet_envs
-from mfnet_agents.algorithm import Algorithm
 from mfnet_agents.pages import charts, frame
 from mfnet_agents.pages import map as maps
 from mfnet_agents.pages.frame import Markup, each, join, tag
@@ -59,9 +58,8 @@ def build(path: Path, progress: Progress | None = None) -> Path:
     pictures = _pictures(run, model, folder)
     for name, picture in pictures.items():
         charts.save_png(picture.figure, path / f"{name}.png")
-    page = path / "report.html"
-    page.write_text(_page(run, model, pictures), "utf-8")
-    return page
+    folder.write_text("report.html", _page(run, model, pictures))
+    return path / "report.html"
 
 
 def read(path: Path) -> tuple[Record, LocalModel]:
@@ -135,7 +133,7 @@ def _map(run: Record, model: LocalModel, folder: RunFolder) -> Picture:
     """Where agents wait under the random and the best policy."""
     words, rings = model.wording.map, maps.polygons(model)
     assert words is not None and rings is not None
-    policies = (uniform(model), Algorithm.from_checkpoint(folder.best).policy)
+    policies = (uniform(model), folder.algorithm(folder.best).policy)
     worlds, seed = min(MAP_WORLDS, run.measured.worlds), run.measured.seed
     before, after = (maps.waiting(model, policy, worlds, seed) for policy in policies)
     panels = maps.panels(model, words, before, after)
@@ -164,7 +162,8 @@ def _page(run: Record, model: LocalModel, pictures: Mapping[str, Picture]) -> st
         frame.section(heading, frame.figure(charts.svg(figure, name, heading), caption))
         for name, (figure, heading, caption) in pictures.items()
     ]
-    parts = [_header(run, model), _table(run, model.wording), *sections, _fine_print(run, model)]
+    about = [frame.section("To be known about the model", tag("ul", each("li", model.notes)))] if model.notes else []
+    parts = [_header(run, model), _table(run, model.wording), *about, *sections, _fine_print(run, model)]
     return frame.page(f"{run.env}: what was learnt", *parts)
 
 

@@ -49,37 +49,18 @@ def train(
         worlds: of the final measurement. heuristics: whether it includes the scenario's.
 
     Raises:
-        RunError: the scenario's bound and headline are of two criteria.
+        RunError: another run is using the folder; a file of it is damaged or of another run; the algorithm has been
+            trained before; the scenario's bound and headline are of two criteria.
         CheckpointError: the checkpoint to resume from does not fit.
+        Diverged: the numbers are no longer finite; the last checkpoint is from before.
         KeyboardInterrupt: the second Ctrl-C, or one outside the training loop.
     """
     if "torch" in sys.modules:  # small networks: threads cost more than they give, and one thread means the same bits
         sys.modules["torch"].set_num_threads(1)
     progress = progress or Progress()
-    if resume and checkpoint.exists(folder.last):  # a run that died before its first checkpoint starts anew
-        algorithm.restore_from_path(folder.last)
-    if resume and (kept := folder.certificate()) is not None:
-        algorithm.certificate = kept
-    else:
-        progress.say("computing the bound (once; a linear programme can take half a minute) ...")
-    solved, config = algorithm.certificate, algorithm.config
+    folder.own()
     try:
-        yardstick = algorithm.yardstick
-    except ValueError as error:  # of the scenario's making
-        raise RunError(f"{config.env} contradicts itself: {error}; mend its bound() or its headline") from error
-    record = {
-        **recorded.origins(config),
-        "config": config.to_dict(),
-        "yardstick": yardstick.to_dict(),
-        "certificate": None if solved is None else dataclasses.asdict(solved),
-        "needs": algorithm.needs,
-        "versions": versions(),
-        "command": command,
-    }
-    folder.write("config.json", record)
-    if not checkpoint.exists(folder.last):
-        algorithm.save_to_path(folder.last)
-    try:
+        _begin(algorithm, folder, progress, resume, command)
         stopped = _loop(algorithm, folder, progress, tensorboard)
         result = _summary(algorithm, folder, stopped)
         folder.write("result.json", result)
@@ -89,9 +70,47 @@ def train(
             folder.write("result.json", result)
         return result
     except KeyboardInterrupt:
-        progress.stop()
         progress.say(f"stopped at once; the last checkpoint is {folder.last}")
         raise
+    finally:
+        progress.stop()
+        folder.release()
+
+
+def _begin(algorithm: Algorithm, folder: RunFolder, progress: Progress, resume: bool, command: str) -> None:
+    """From the last checkpoint where there is one, the bound, ``config.json``, and a first checkpoint."""
+    config = algorithm.config
+    if resume and checkpoint.exists(folder.last):  # a run that died before its first checkpoint starts anew
+        folder.check_checkpoints(config.to_dict())
+        algorithm.restore_from_path(folder.last)
+    elif algorithm.iteration:
+        raise RunError("a run begins with an algorithm as build_algo() gives it; this one has been trained already")
+    for note in algorithm.model.notes:
+        progress.say(f"note: {note}")
+    if resume and (kept := folder.certificate()) is not None:
+        algorithm.certificate = kept
+    else:
+        progress.say("computing the bound (once; a linear programme can take half a minute) ...")
+    solved = algorithm.certificate
+    try:
+        yardstick = algorithm.yardstick
+    except ValueError as error:  # of the scenario's making
+        raise RunError(f"{config.env} contradicts itself: {error}; mend its bound() or its headline") from error
+    if solved is not None:
+        progress.say(f"bound: {solved}")
+    record = {
+        **recorded.origins(config),
+        "config": config.to_dict(),
+        "yardstick": yardstick.to_dict(),
+        "certificate": None if solved is None else dataclasses.asdict(solved),
+        "notes": list(algorithm.model.notes),
+        "needs": algorithm.needs,
+        "versions": versions(),
+        "command": command,
+    }
+    folder.write("config.json", record)
+    if not checkpoint.exists(folder.last):
+        algorithm.save_to_path(folder.last)
 
 
 def _loop(algorithm: Algorithm, folder: RunFolder, progress: Progress, tensorboard: bool) -> bool:
@@ -109,7 +128,7 @@ def _loop(algorithm: Algorithm, folder: RunFolder, progress: Progress, tensorboa
         if found and found["headline_mean"] > best:
             best = found["headline_mean"]
             algorithm.save_to_path(folder.best)
-        folder.append(row)
+        folder.append(row, on_disk=bool(found))
         if found:
             algorithm.save_to_path(folder.last)
         log(row)
@@ -164,6 +183,8 @@ def _summary(algorithm: Algorithm, folder: RunFolder, stopped: bool) -> dict[str
         "num_env_steps_sampled_lifetime": algorithm.env_steps,
         "time_total_s": algorithm.seconds,
         "yardstick": algorithm.yardstick.to_dict(),
+        "certificate": None if algorithm.certificate is None else dataclasses.asdict(algorithm.certificate),
+        "notes": list(algorithm.model.notes),
         "last_checkpoint": str(folder.last),
     }
 
@@ -174,6 +195,7 @@ def _measurement(
     """Random, the ``others``, the last and the best policy on seeds that chose nothing."""
     names = ", ".join({RANDOM: None} | others)
     progress.say(f"measuring {names} and what was learnt in {worlds} fresh worlds ...")
+    folder.check_checkpoint(folder.best, algorithm.config.to_dict())
     best = type(algorithm)(type(algorithm.config).from_dict(algorithm.config.to_dict()))
     best.restore_from_path(folder.best)
     policies: dict[str, Policy] = {**others, "last": algorithm.policy}
@@ -199,10 +221,14 @@ def measured(
 
 @contextmanager
 def interruption() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second raises KeyboardInterrupt as usual."""
+    """An event that the first Ctrl-C sets; the second raises KeyboardInterrupt as usual.
+
+    Where whoever started the process has it ignore Ctrl-C, as a shell's background jobs are, it goes on ignoring it.
+    """
     asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked  # signals belong to the main thread
+    main = threading.current_thread() is threading.main_thread()  # signals belong to the main thread
+    if not main or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield asked
         return
 
     def first(number: int, frame: FrameType | None) -> None:

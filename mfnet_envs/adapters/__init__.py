@@ -5,8 +5,9 @@ Each module imports its library, so nothing else in mfnet imports it; docs/inter
 
 from __future__ import annotations
 
+from mfnet_envs import words
+
 
 def missing(error: ModuleNotFoundError, extra: str) -> ModuleNotFoundError:
     """What to raise when an adapter's library is not there: which module, and how to get it."""
-    hint = f"{error.name!r} is not installed; it comes with: pip install 'mfnet[{extra}]'"
-    return ModuleNotFoundError(hint, name=error.name)
+    return words.missing(str(error.name), extra, "this adapter")

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from mfnet_envs.backends.interface import Backend, BranchTable
 from mfnet_envs.backends.reference import NUMPY
-from mfnet_envs.words import did_you_mean
+from mfnet_envs.words import did_you_mean, shown
 
 __all__ = ["NUMPY", "Backend", "BranchTable", "backend_of", "backends", "register_backend"]
 
@@ -45,11 +45,11 @@ def backend_of(backend: str | Backend | None = None) -> Backend:
     if not isinstance(backend, str):
         if not isinstance(backend, Backend):
             raise TypeError(
-                f"backend must be a name or have the methods of mfnet_envs.backends.Backend, not {backend!r}"
+                f"backend must be a name or have the methods of mfnet_envs.backends.Backend, not {shown(backend)}"
             )
         return backend
     if backend not in _makers:
         raise ValueError(
-            f"there is no backend {backend!r}{did_you_mean(backend, _makers)} Known: {', '.join(backends())}"
+            f"there is no backend {shown(backend)}{did_you_mean(backend, _makers)} Known: {', '.join(backends())}"
         )
     return _makers[backend]()

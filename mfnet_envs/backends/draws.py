@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,10 @@ AGENT_COST = 40.0
 CHOICE_COST = 30.0
 LOTTERY_COST = 60.0
 
+MANY = 10**9  # numpy draws hypergeometric numbers of fewer agents
+FEW = 30  # so few are drawn one after the other
+RATIO = 2 * math.sqrt(2 / math.e), 3 - 2 * math.sqrt(3 / math.e)  # of uniforms: Stadlober's D1, D2
+
 
 def multinomial(rng: np.random.Generator, n: Ints, p: Floats) -> Ints:
     """Multinomial counts ``(*n.shape, J)`` for ``n`` and ``p (..., J)``, which is broadcast, the cheaper way of two.
@@ -23,8 +29,10 @@ def multinomial(rng: np.random.Generator, n: Ints, p: Floats) -> Ints:
     Few agents per cell are drawn one by one, many by conditional binomials; the law is the same.
     """
     j = p.shape[-1]
+    if n.size == 0:  # in a network without a choice nobody draws
+        return np.zeros((*n.shape, j), np.int64)
     draws = np.count_nonzero(p) * (n.size * j / p.size) - n.size  # a binomial of probability 0 costs next to nothing
-    if n.sum() * (CHOICE_COST + 2 * j) >= draws * BINOMIAL_COST:
+    if n.sum(dtype=np.float64) * (CHOICE_COST + 2 * j) >= draws * BINOMIAL_COST:
         drawn: Ints = rng.multinomial(n, p)
         return drawn
     each, sums = n.reshape(-1), [np.zeros(1)]
@@ -41,7 +49,7 @@ def multinomial(rng: np.random.Generator, n: Ints, p: Floats) -> Ints:
 def without_replacement(rng: np.random.Generator, colours: Ints, drawn: Ints) -> Ints:
     """Draw ``drawn (B, R)`` of ``colours (B, R, A)`` agents: multivariate hypergeometric."""
     kinds, present = colours.shape[2], total(colours)
-    if present.sum() * LOTTERY_COST < drawn.size * (kinds - 1) * HYPERGEOMETRIC_COST:
+    if present.sum(dtype=np.float64) * LOTTERY_COST < drawn.size * (kinds - 1) * HYPERGEOMETRIC_COST:
         all_or_none = np.where(drawn == present, 1, 0)[..., None] * colours
         contested = colours - colours * ((drawn == present) | (drawn == 0))[..., None]
         colour = np.repeat(np.arange(colours.size), contested.reshape(-1))
@@ -50,10 +58,85 @@ def without_replacement(rng: np.random.Generator, colours: Ints, drawn: Ints) ->
     taken, others = np.empty_like(colours), present
     for a in range(kinds - 1):
         others = others - colours[:, :, a]
-        taken[:, :, a] = rng.hypergeometric(colours[:, :, a], others, drawn)
+        taken[:, :, a] = hypergeometric(rng, colours[:, :, a], others, drawn)
         drawn = drawn - taken[:, :, a]
     taken[:, :, -1] = drawn
     return taken
+
+
+def hypergeometric(rng: np.random.Generator, good: Ints, bad: Ints, drawn: Ints) -> Ints:
+    """How many of ``drawn`` agents, out of ``good`` and ``bad``, are good; up to 2**53 agents in all."""
+    if max(good.max(initial=0), bad.max(initial=0)) < MANY:
+        numbers: Ints = rng.hypergeometric(good, bad, drawn)
+        return numbers
+    everybody = good + bad
+    kind, sample = np.minimum(good, bad), np.minimum(drawn, everybody - drawn)  # by symmetry, the smaller of each
+    found = np.zeros_like(everybody)
+    few = np.minimum(kind, sample) < FEW
+    found[few] = _one_by_one(rng, kind[few], everybody[few], sample[few])
+    found[~few] = _by_ratio(rng, kind[~few], everybody[~few], sample[~few])
+    found = np.where(good > bad, sample - found, found)
+    return np.where(sample < drawn, good - found, found)
+
+
+def _one_by_one(rng: np.random.Generator, kind: Ints, everybody: Ints, sample: Ints) -> Ints:
+    """The smaller group's members lie in the sample or not, one after the other."""
+    found, (few, many) = np.zeros_like(kind), (np.minimum(kind, sample), np.maximum(kind, sample))
+    for i in range(int(few.max(initial=0))):
+        found += (i < few) & (rng.random(len(kind)) * (everybody - i) < many - found)
+    return found
+
+
+def _by_ratio(rng: np.random.Generator, kind: Ints, everybody: Ints, sample: Ints) -> Ints:
+    """Ratio of uniforms (Stadlober, 1989): a point under the square root of the law, as seen from its mode."""
+    share = kind / everybody
+    centre = sample * share + 0.5
+    width = RATIO[0] * np.sqrt((everybody - sample) / (everybody - 1) * sample * share * (1 - share) + 0.5) + RATIO[1]
+    mode = np.floor((sample + 1.0) * ((kind + 1.0) / (everybody + 2.0)))
+    top, found = _log_chance(mode, kind, everybody, sample), np.full(len(kind), -1)
+    while (open_ := np.flatnonzero(found < 0)).size:
+        x = 1 - rng.random(len(open_))
+        at = np.floor(centre[open_] + width[open_] * (rng.random(len(open_)) - 0.5) / x)
+        inside = (at >= 0) & (at <= np.minimum(kind, sample)[open_])
+        height = _log_chance(np.where(inside, at, mode[open_]), kind[open_], everybody[open_], sample[open_])
+        kept = inside & (2 * np.log(x) <= height - top[open_])
+        found[open_[kept]] = at[kept].astype(np.int64)
+    return found
+
+
+def _log_chance(k: Floats, kind: Ints, everybody: Ints, sample: Ints) -> Floats:
+    """log P(k) up to a constant, by four deviances (Loader, 2000): logarithms of factorials would cancel to nothing."""
+    share = sample / everybody
+    log = np.zeros(len(k))
+    for x, mean in (
+        (k, kind * share),
+        (kind - k, kind * (1 - share)),
+        (sample - k, (everybody - kind) * share),
+        (everybody - kind - sample + k, (everybody - kind) * (1 - share)),
+    ):
+        log -= deviance(x, mean) + 0.5 * np.log(np.maximum(x, 1 / (2 * math.pi))) + stirling(x)
+    return log
+
+
+def deviance(x: Floats, mean: Floats) -> Floats:
+    """x log(x / mean) + mean - x, without cancellation near the mean."""
+    u = (x - mean) / mean
+    near = np.abs(u) < 0.05
+    v = np.where(near, u, 0.0)
+    series = sum((-v) ** k / ((k + 1) * (k + 2)) for k in range(13)) * v * (x - mean)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        plain = np.where(x > 0, x * np.log(x / mean), 0.0) + mean - x
+    return np.where(near, series, plain)
+
+
+def stirling(x: Floats) -> Floats:
+    """log(x!) less Stirling's formula, which counts 2 pi x as 1 where x = 0."""
+    small = np.array([math.lgamma(n + 1) - (n + 0.5) * math.log(max(n, 1)) + n for n in range(16)])
+    small -= 0.5 * math.log(2 * math.pi) * (np.arange(16) > 0)
+    y = np.maximum(x, 1)
+    return np.where(
+        x < 16, small[np.minimum(x, 15).astype(np.int64)], (1 / 12 - (1 / 360 - 1 / (1260 * y**2)) / y**2) / y
+    )
 
 
 def lottery(rng: np.random.Generator, cell: Draws, places: Ints) -> Draws:

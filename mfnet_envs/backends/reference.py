@@ -30,7 +30,7 @@ class GuidedBranch:
         base, crowd = np.arange(len(flow)) * following.shape[1], following.reshape(-1)
         if j == 1:
             add_at(crowd, base[:, None, None] + self.successors[..., 0], flow)
-        elif flow.sum() * draws.AGENT_COST < flow.size * (j - 1) * draws.BINOMIAL_COST:
+        elif flow.sum(dtype=np.float64) * draws.AGENT_COST < flow.size * (j - 1) * draws.BINOMIAL_COST:
             cell = np.repeat(np.arange(flow.size), flow.reshape(-1))
             world, place = np.divmod(cell, rows * columns)
             np.add.at(crowd, base[world] + self._target(rng, place), 1)

@@ -13,9 +13,11 @@ import numpy as np
 from mfnet_envs.drawing import film, film_page
 from mfnet_envs.drawing.paint import Image
 from mfnet_envs.drawing.render import ansi
+from mfnet_envs.evaluate import check_arguments
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy, uniform
-from mfnet_envs.words import did_you_mean
+from mfnet_envs.words import brief, checked_path, did_you_mean, of_kind, shown
+from mfnet_envs.writing import written
 
 STEP_SECONDS = 0.42  # a step of a GIF
 GIF_LIMIT = 1_400_000  # bytes
@@ -43,43 +45,50 @@ def render_to(
         name: of the environment; title: of pictures and films, default: the name, and the policy's if it has one.
 
     Raises:
-        ValueError: unknown policy or kind of file.
+        ValueError: unknown policy or kind of file; a policy of another network; steps or a seed that are none.
+        TypeError: no model, path or policy.
         FileNotFoundError: no such folder.
         ModuleNotFoundError: a GIF without Pillow.
     """
-    path = Path(path)
+    path = checked_path(path)
     if path.suffix not in KINDS:
-        raise ValueError(f"the file must end in .png, .gif, .html or .txt, not {path.suffix or 'nothing'!r}")
+        raise ValueError(f"the file must end in .png, .gif, .html or .txt, not {shown(path.suffix or 'nothing')}")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {path.parent}: make it first, or name another file")
+        raise FileNotFoundError(f"there is no folder {brief(path.parent)}: make it first, or name another file")
+    chosen = _policy(model, policy)
+    check_arguments(model, chosen)
+    name, title = of_kind("name", name, str), of_kind("title", title, str | None)
     if path.suffix == ".gif":
         _pillow()  # before the film is made
     if steps is None:
         steps = min(24 if path.suffix == ".gif" else 30, model.evaluation[0])
     if title is None:
         title = f"{name} · {policy}" if isinstance(policy, str) else name
-    shot = film.shoot(model, _policy(model, policy), steps, seed, title)
-    if path.suffix == ".txt":
-        scenes = (ansi(model, shot.scene(t), name) for t in range(steps + 1))
-        path.write_text("\n\n".join(scenes) + "\n", encoding="utf-8")
-    elif path.suffix == ".png":
-        path.write_bytes(png(film.still(model, shot)))
-    elif path.suffix == ".html":
-        path.write_text(film_page.page(model, shot), encoding="utf-8")
-    else:
-        path.write_bytes(gif(model, shot))
+    shot = film.shoot(model, chosen, steps, seed, title)
+    with written(path) as file:
+        file.write(_seen(model, shot, path.suffix, name))
     return path
 
 
+def _seen(model: LocalModel, shot: film.Film, kind: str, name: str) -> bytes:
+    if kind == ".txt":
+        scenes = (ansi(model, shot.scene(t), name) for t in range(shot.steps + 1))
+        return ("\n\n".join(scenes) + "\n").encode()
+    if kind == ".png":
+        return png(film.still(model, shot))
+    return film_page.page(model, shot).encode() if kind == ".html" else gif(model, shot)
+
+
 def _policy(model: LocalModel, policy: str | Policy) -> Policy:
-    if isinstance(policy, Policy):
+    check_arguments(model)
+    if not isinstance(policy, str):
         return policy
     if policy == "random":
         return uniform(model)
     known = model.heuristics()
     if policy not in known:
         names = ", ".join(sorted({"random", *known}))
-        raise ValueError(f"there is no policy {policy!r}{did_you_mean(policy, known)} Known: {names}.")
+        raise ValueError(f"there is no policy {shown(policy)}{did_you_mean(policy, known)} Known: {names}.")
     found: Policy = known[policy]
     return found
 

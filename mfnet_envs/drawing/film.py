@@ -19,12 +19,13 @@ from mfnet_envs.drawing.stage import MARGIN, stage_of, state_places
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy
 from mfnet_envs.simulator import Simulator
-from mfnet_envs.words import whole
+from mfnet_envs.words import fits, shown, whole
 
 DOTS = 240  # agents followed, at most
 BARS = 48  # teams shown, at most
 STRIP = 96  # height of the bars, pixels; whole blocks of a video
 BETWEEN = 6  # pictures per step
+MOST_STEPS = 100_000  # of a film: it is kept whole, and drawn step by step
 FILM_SIDE = 600  # longer side of a map, pixels
 DIGITS = 8.0  # pixels; smaller digits are left out, they would lie under the dots
 FREE, BUSY = paint.INK, (255, 255, 255)  # dots of those who have a choice, and of the others
@@ -67,12 +68,15 @@ def shoot(model: LocalModel, policy: Policy, steps: int, seed: int = 0, title: s
         policy: any :class:`~mfnet_envs.policy.Policy` of the model: a heuristic, a planner's, what was learnt.
 
     Raises:
-        ValueError: a negative number of steps.
+        ValueError: a negative number of steps, or more than a film is made of; a seed that is no whole number.
     """
-    steps = whole("steps", steps, 0)
-    simulator, rng = Simulator(model), np.random.default_rng(seed)
+    steps, rng = whole("steps", steps, 0), np.random.default_rng(whole("seed", seed, 0))
+    if steps > MOST_STEPS:
+        raise ValueError(f"a film has at most {MOST_STEPS:,} steps, not {shown(steps)}")
+    s, a = model.legal.shape
+    fits(f"crowds and actions of steps={steps}", steps + 1, s * (a + 1) + DOTS)
+    simulator = Simulator(model)
     counts = [simulator.reset(rng, 1)[0]]
-    s = len(counts[0])
     states = rng.permutation(np.repeat(np.arange(s), counts[0]))
     dots, actions, rewards = [states[:DOTS]], [], np.zeros(steps)
     for t in range(steps):

@@ -19,6 +19,7 @@ from mfnet_envs.drawing.stage import HEADER, MARGIN, Stage, stage_of
 from mfnet_envs.model import LocalModel
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.positions import edge_index, is_lattice, node_positions
+from mfnet_envs.words import shown
 
 __all__ = ["Scene", "ansi", "check_mode", "edge_index", "net_moves", "node_counts", "node_positions"]
 __all__ += ["rgb_array", "show", "title"]  # what this module offered when it held all of them
@@ -39,8 +40,8 @@ def show(mode: str | None, model: LocalModel, scene: Scene, name: str) -> Any:
 
 def check_mode(mode: str | None, modes: list[str]) -> None:
     """Refuse a render mode that is none of ``modes``."""
-    if mode is not None and mode not in modes:
-        raise ValueError(f"render_mode must be None or one of {', '.join(map(repr, modes))}, not {mode!r}")
+    if mode is not None and not (isinstance(mode, str) and mode in modes):
+        raise ValueError(f"render_mode must be None or one of {', '.join(map(repr, modes))}, not {shown(mode)}")
 
 
 def rgb_array(model: LocalModel, scene: Scene, name: str = "mfnet") -> paint.Image:

@@ -4,7 +4,11 @@
 roads          directed networks, trips between their nodes, shortest paths
 link_laws      how crowding slows a link down: BPR, M/M/1, point queues
 assignment     user equilibrium and system optimum of a demand, each with its proof
+given          what the agents' model takes from such a network
+networks       both of a network read from a file, and its demand as given
 throughput     how many trips a number of vehicles can make, at best and selfishly
+clock          how long a step is, and how many an evaluation takes
+respawn        where the next trip begins, so that trips are made as the demand has them
 congestion     all that as a model that agents act in, one link a step
 turns          reference policies: which link next
 trips          a fleet's rides along shortest paths on an undirected graph, and their average step
@@ -27,13 +31,15 @@ Braess's paradox, 6 trips from 0 to 3 over two roads and a bridge: the total tim
 
 from mfnet_envs.engines.assignment import Assignment, assign, shortest_paths
 from mfnet_envs.engines.congestion import Congestion, Equilibrium
-from mfnet_envs.engines.link_laws import BPR, MM1, Cost, LinkLaw, PointQueue
+from mfnet_envs.engines.link_laws import BPR, MM1, Cost, LinkLaw, PointQueue, WithFixedCost
+from mfnet_envs.engines.networks import NetworkFlow, price_of_anarchy, system_optimum, user_equilibrium
 from mfnet_envs.engines.roads import Roads, Trips
 from mfnet_envs.engines.throughput import Scale, equilibrium_scale, largest_scale, largest_scale_with_capacities
 from mfnet_envs.engines.trips import Rides, calibrated_trips, exact_trips
 
 __all__ = [
-    "BPR", "MM1", "Assignment", "Congestion", "Cost", "Equilibrium", "LinkLaw", "PointQueue", "Rides", "Roads", "Scale",
-    "Trips", "assign", "calibrated_trips", "equilibrium_scale", "exact_trips", "largest_scale",
-    "largest_scale_with_capacities", "shortest_paths",
+    "BPR", "MM1", "Assignment", "Congestion", "Cost", "Equilibrium", "LinkLaw", "NetworkFlow", "PointQueue", "Rides",
+    "Roads", "Scale", "Trips", "WithFixedCost", "assign", "calibrated_trips", "equilibrium_scale", "exact_trips",
+    "largest_scale", "largest_scale_with_capacities", "price_of_anarchy", "shortest_paths", "system_optimum",
+    "user_equilibrium",
 ]  # fmt: skip

@@ -7,8 +7,9 @@ each with the trip's destination. A link e that holds n_e vehicles lets each go 
 
 where f_e(n) is the flow of a link that holds n (:mod:`mfnet_envs.engines.link_laws`). In a steady state flows obey
 the link law and, by Little's law, the vehicles on the way are the total travel time. f_e is concave, so whatever the
-policy mean flows satisfy x_e <= f_e(mean n_e): they are an assignment of theta times the demand that needs no more
-vehicles than there are, and the largest such theta bounds every policy.
+policy mean flows satisfy x_e <= f_e(mean n_e). They are an assignment of theta times the demand, since trips begin so
+that they are made in its proportions (:mod:`mfnet_envs.engines.respawn`), and need no more vehicles than there are: the
+largest such theta bounds every policy.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from mfnet_envs.arrays import Bools, Floats, Ints, like, namespace
 from mfnet_envs.bounds import Certificate
 from mfnet_envs.engines import assignment, throughput
 from mfnet_envs.engines.assignment import Assignment
-from mfnet_envs.engines.link_laws import BPR, EDGE, MM1, Cost, PointQueue
+from mfnet_envs.engines.clock import STEPS, evaluation_steps
+from mfnet_envs.engines.given import moving
+from mfnet_envs.engines.link_laws import BPR, EDGE, MM1, Cost, PointQueue, WithFixedCost
+from mfnet_envs.engines.respawn import UNBALANCED, apart, respawn_plan
 from mfnet_envs.engines.roads import Roads, Trips
 from mfnet_envs.engines.throughput import Scale
 from mfnet_envs.model import Branch, LocalModel
@@ -37,7 +41,7 @@ if TYPE_CHECKING:
     from mfnet_envs.policy import Policy
 
 MOVE, RESPAWN, STAY = 0, 1, 2  # branches
-UNBALANCED = 1e-9  # of the total demand
+MOST_ENTRIES = 2.5e8  # of a branch
 LABELS = {"ue": "user equilibrium", "so": "system optimum", "current_time": "current times"}
 NEEDS = {
     "random": "where each way leads",
@@ -47,6 +51,7 @@ NEEDS = {
     "ue": "the network, its link laws, the demand, and an assignment",
     "so": "the network, its link laws, the demand, and an assignment",
 }
+FOR_ALL = "every policy, centralised and history dependent ones included, at every population, on the long-run average"
 LEARNER_NEEDS = "samples, and the usual crowd of every link, by which it scales what it sees"
 
 
@@ -57,12 +62,19 @@ class Equilibrium:
     Attributes:
         throughput: trips per unit of time.
         share: of the bound.
-        price_of_anarchy: total time of UE over that of SO when the whole demand is carried.
+        total_time: of UE when the whole demand is carried, on the network as given, without steps.
+        least_time: of SO likewise.
     """
 
     throughput: float
     share: float
-    price_of_anarchy: float
+    total_time: float
+    least_time: float
+
+    @property
+    def price_of_anarchy(self) -> float:
+        """Total time of UE over that of SO."""
+        return self.total_time / self.least_time
 
 
 class Congestion(LocalModel):
@@ -72,7 +84,8 @@ class Congestion(LocalModel):
         roads: the directed network.
         law: of its links, in one unit of time.
         demand: ``(V, V)`` trips per unit of time; an entry on the diagonal is a round trip. Where a trip ends the next
-            one begins, its destination drawn from the row of that node.
+            one begins, or, where fewer begin than end, elsewhere in the same moment; its destination is drawn from the
+            row of the node where it begins.
         population: N.
         vehicles: that the N agents stand for; None: as many as the best assignment of the whole demand needs (for
             point queues: as an empty network would need).
@@ -80,13 +93,16 @@ class Congestion(LocalModel):
         blocking: None, or B: nobody enters a link that holds B vehicles; with n on it one who wants to is let in with
             probability 1 - n / B.
         coordinates: ``(V, 2)`` for pictures.
+        law_as_given: of the links where ``law`` has rounded them up to a step; default ``law``.
+        fixed: ``(L,)`` what travellers who choose for themselves add to the time of a link (tolls), or None.
 
     Attributes:
         weight: vehicles per agent.
         full_scale: what turns a mean reward per agent and step into trips per unit of time.
-        trips: what the respawn asks for in the long run: demand(o, d) = total * pi_o q(d | o), q the rows scaled to 1
-            and pi their stationary law; the demand itself where as many trips leave each node as reach it.
+        plan: where the vehicles whose trips end begin the next one.
         balancing: share of the demand that the builder changed to balance it.
+        caveats: what the certificate must say of the demand and of the network.
+        demand: as above; trips: those of it that take time, the others end after the step in which they begin.
         places: L links, then the nodes where trips begin: the nodes of ``network``; layers are destinations.
 
     Raises:
@@ -94,6 +110,7 @@ class Congestion(LocalModel):
     """
 
     balancing: float = 0.0
+    caveats: tuple[str, ...] = ()
     wording = Wording(
         agents="travellers", place="a road network", labels=LABELS, needs=NEEDS, learner_needs=LEARNER_NEEDS
     )
@@ -111,18 +128,24 @@ class Congestion(LocalModel):
         coordinates: Floats | None = None,
         gamma: float,
         evaluation: tuple[int, int],
+        law_as_given: BPR | None = None,
+        fixed: Floats | None = None,
     ) -> None:
         checked_population(population)
         given = {"dt": dt, "vehicles": vehicles, "blocking": blocking}
         positive(**{name: number for name, number in given.items() if number is not None})
-        self.roads, self.law, self.dt, self.blocking = roads, law, float(dt), blocking
-        self.rows, self.trips = respawning(demand)
-        self.total = self.trips.total
+        self.roads, self.law, self.dt, self.blocking, self.demand = roads, law, float(dt), blocking, demand
+        self.law_as_given, self.fixed = law_as_given or law, fixed
+        self.plan = respawn_plan(demand, apart(roads, self.free_flow))
+        self.trips, self.total = moving(roads, demand), Trips.of(demand).total
+        leaving = demand.sum(1, keepdims=True)
+        self.rows: Floats = np.divide(demand, leaving, out=np.zeros(demand.shape), where=leaving > 0)
         self.starts: Ints = np.flatnonzero(demand.sum(1) > 0)
         self._wire()
-        self.vehicles = self._enough_vehicles() if vehicles is None else float(vehicles)
+        self.vehicles = float(vehicles or enough_vehicles(roads, self.trips, law, self.dt * self.total))
         self.weight = self.vehicles / population
-        self._highest_leave = min(1.0, self.dt / float(self.free_flow.min()))
+        ends_at_once = self._arrived[len(roads.tail) :].any()
+        self._highest_leave = 1.0 if ends_at_once else min(1.0, self.dt / float(self.free_flow.min()))
         self.full_scale = self.vehicles * self._highest_leave / self.dt
         network = StateNetwork(self._graph(coordinates), len(self.trips.destinations))
         self._next_slot = self._slots(network)
@@ -194,6 +217,11 @@ class Congestion(LocalModel):
         return self._largest_scale(self.vehicles)
 
     @property
+    def relocated(self) -> float:
+        """The share of trips after which the vehicle goes on elsewhere, because more end there than begin."""
+        return self.plan.relocated
+
+    @property
     def headline(self) -> Headline:
         return Headline("average", "trips per unit of time", self.full_scale)
 
@@ -206,9 +234,22 @@ class Congestion(LocalModel):
             kind="lp" if isinstance(self.law, PointQueue) else "convex",
             horizon=None,
             gap=self.optimum.gap,
-            assumption="every policy, centralised and history dependent ones included, at every population, on the "
-            "long-run average",
+            assumption="; ".join((FOR_ALL, *self.caveats)),
         )
+
+    def of_demand(self, noted: bool) -> str:
+        """What the certificate is of, in words; ``noted``: whether there are notes on the network."""
+        moved = f"balanced: {self.balancing:.1%} of the trips moved"
+        demand = moved if self.balancing > UNBALANCED else "as given"
+        return f"of the demand {demand}{', on the network as changed by what model.notes say' if noted else ''}"
+
+    def lasting(self, trip: float, chosen: bool) -> tuple[int, int]:
+        """The evaluation's (steps, warm-up) for trips that take ``trip`` on empty roads; ``chosen``: by whoever set the
+        number of vehicles, so that it may carry another share than the whole of the demand."""
+        busy = self.vehicles / self.total - self.dt
+        if chosen and evaluation_steps(busy, self.dt)[0] > STEPS:
+            busy = self.vehicles / (self.optimum.theta * self.total) - self.dt
+        return evaluation_steps(max(trip, busy), self.dt)
 
     @cached_property
     def selfish(self) -> tuple[float, Assignment]:
@@ -216,9 +257,14 @@ class Congestion(LocalModel):
         if isinstance(self.law, PointQueue):
             raise ValueError("a point queue has no law from flow to time, hence no equilibrium; use law='mm1' or BPR")
         waiting = self.dt * self.total
+        cost = self._chosen(self.law)
         return throughput.equilibrium_scale(
-            self.roads, self.trips, self.law, self.vehicles, waiting, self.optimum.upper
+            self.roads, self.trips, self.law, self.vehicles, waiting, self.optimum.upper, cost
         )
+
+    def _chosen(self, law: BPR | MM1) -> Cost:
+        """What travellers weigh who choose for themselves."""
+        return WithFixedCost(law, self.fixed) if self.fixed is not None and isinstance(law, BPR) else law
 
     def equilibrium(self) -> Equilibrium:
         """The user equilibrium with the same vehicles, and the price of anarchy.
@@ -227,10 +273,11 @@ class Congestion(LocalModel):
             ValueError: for point queues, which have none.
         """
         theta, _ = self.selfish
-        assert not isinstance(self.law, PointQueue)
-        own = self._whole_demand(self.law)
-        anarchy = float(own.flow @ self.law.time(own.flow)) / self._whole_demand(self.law.marginal()).objective
-        return Equilibrium(theta * self.total, theta / self.optimum.upper, anarchy)
+        law = self.law_as_given
+        assert not isinstance(law, PointQueue)
+        own = whole_demand(self.roads, self.trips, law, self._chosen(law)).flow
+        least = whole_demand(self.roads, self.trips, law, law.marginal()).objective
+        return Equilibrium(theta * self.total, theta / self.optimum.upper, float(own @ law.time(own)), least)
 
     def heuristics(self) -> dict[str, Policy]:
         """Simplest first; "ue" and "so" solve an assignment. See :mod:`mfnet_envs.engines.turns`."""
@@ -243,8 +290,8 @@ class Congestion(LocalModel):
             "current_time": turns.CurrentTime(self),
         }
         if not isinstance(self.law, PointQueue):
-            named["ue"] = turns.splits(self, self.selfish[1].by_destination)
-        return {**named, "so": turns.splits(self, self.optimum.by_destination)}
+            named["ue"] = turns.splits(self, self.selfish[1].turns)
+        return {**named, "so": turns.splits(self, self.optimum.turns)}
 
     def _largest_scale(self, vehicles: float) -> Scale:
         waiting = self.dt * self.total
@@ -252,22 +299,6 @@ class Congestion(LocalModel):
             time, capacity = self.law.free_flow_time, self.law.capacity
             return throughput.largest_scale_with_capacities(self.roads, self.trips, time, capacity, vehicles, waiting)
         return throughput.largest_scale(self.roads, self.trips, self.law.marginal(), vehicles, waiting)
-
-    def _enough_vehicles(self) -> float:
-        waiting = self.dt * self.total
-        if isinstance(self.law, PointQueue):
-            return float((self._free_flow_flows * self.free_flow).sum()) + waiting
-        return self._whole_demand(self.law.marginal()).objective + waiting
-
-    def _whole_demand(self, cost: Cost) -> Assignment:
-        if isinstance(self.law, MM1):
-            time, capacity = self.free_flow, self.law.capacity
-            room = throughput.largest_scale_with_capacities(
-                self.roads, self.trips, time, capacity, float(time @ capacity), 0.0
-            )
-            if room.theta * EDGE <= 1:
-                raise ValueError("the links cannot carry the whole demand; say how many vehicles there are instead")
-        return assignment.assign(self.roads, self.trips, cost)
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
@@ -285,7 +316,7 @@ class Congestion(LocalModel):
     def _free_flow_flows(self) -> Floats:
         """``(K, L)``: everybody on the shortest path of an empty network."""
         routes = assignment.shortest_paths(self.roads, self.trips, self.free_flow)
-        return assignment.by_destination(routes, self.trips)
+        return routes.by_destination
 
     def _wire(self) -> None:
         """Where each place leads: ``end (P,)`` node, ``onward (P, A)`` links, and what is possible and legal there."""
@@ -294,13 +325,15 @@ class Congestion(LocalModel):
         self.end: Ints = np.concatenate([roads.head, self.starts])
         self.onward: Ints = roads.out[self.end]
         arrived = np.zeros((len(self.end), len(destinations)), bool)
-        arrived[:links] = roads.head[:, None] == destinations
         wanted = self.rows[self.starts][:, destinations] > 0
+        at_once = roads.arrives(destinations)
+        arrived[:links] = at_once[roads.head]
+        arrived[links:] = (at_once & (np.arange(roads.num_nodes)[:, None] != destinations))[self.starts] & wanted
         self._possible: Bools = np.concatenate([np.isfinite(self.to_go), wanted])
         self._arrived: Bools = arrived
         leads_on = np.isfinite(self.to_go)[self.onward] & (self.onward >= 0)[..., None]
         self._legal: Bools = leads_on.transpose(0, 2, 1) & (self._possible & ~arrived)[..., None]
-        lost = self._possible[links:] & ~self._legal[links:].any(2)
+        lost = (self._possible & ~arrived)[links:] & ~self._legal[links:].any(2)
         if lost.any():
             start, target = np.argwhere(lost)[0]
             origin, end = self.starts[start], destinations[target]
@@ -312,13 +345,15 @@ class Congestion(LocalModel):
 
     def _graph(self, coordinates: Floats | None) -> nx.Graph[Any]:
         """Links and starting nodes; adjacent are consecutive links, and a node and the links that touch it."""
-        links = len(self.roads.tail)
         graph: nx.Graph[Any] = nx.Graph()
         graph.add_nodes_from(range(len(self.end)))
         place, slot = np.nonzero(self.onward >= 0)
         graph.add_edges_from(zip(place.tolist(), self.onward[place, slot].tolist(), strict=True))
-        start_of = {int(node): links + i for i, node in enumerate(self.starts)}
-        graph.add_edges_from((e, start_of[node]) for e, node in enumerate(self.roads.head.tolist()) if node in start_of)
+        place, layer = np.nonzero(self._arrived & self._possible)
+        begins = self._next_starts[0][layer] // len(self.trips.destinations)
+        graph.add_edges_from(
+            {(e, start) for e, starts in zip(place.tolist(), begins.tolist(), strict=True) for start in starts}
+        )
         graph.remove_edges_from(list(nx.selfloop_edges(graph)))  # a link that leads back to itself is its own place
         if coordinates is not None:
             a, b = coordinates[self.roads.tail], coordinates[self.roads.head]
@@ -336,31 +371,50 @@ class Congestion(LocalModel):
         return table
 
     def _branches(self) -> tuple[Branch, Branch, Branch]:
-        destinations, links = self.trips.destinations, len(self.roads.tail)
-        k = len(destinations)
+        k = len(self.trips.destinations)
         own = np.arange(self._possible.size)
         first = np.take_along_axis(self.onward[:, None, :].repeat(k, 1), self._legal.argmax(2)[..., None], 2)
         ahead = np.where(self._legal, self.onward[:, None], first) * k + np.arange(k)[:, None]
         moving = (self._possible & ~self._arrived)[..., None]
         move = np.where(moving, ahead, own.reshape(-1, k)[..., None]).reshape(len(own), -1)
-        shares = self.rows[:, destinations]
-        width = int((shares > 0).sum(1).max())
-        likely = np.argsort(shares == 0, axis=1, kind="stable")[:, :width]  # the possible destinations first
-        start_of = np.zeros(self.roads.num_nodes, np.int64)
-        start_of[self.starts] = links + np.arange(len(self.starts))
-        successors, odds = np.tile(own[:, None], width), np.tile(np.eye(1, width), (len(own), 1))
+        table, shares = self._next_starts
+        successors = np.tile(own[:, None], table.shape[1])
+        odds = np.tile(np.eye(1, table.shape[1]), (len(own), 1))
         ends = np.flatnonzero(self._arrived & self._possible)
-        node = self.end[ends // k]
-        successors[ends] = start_of[node][:, None] * k + likely[node]
-        odds[ends] = np.take_along_axis(shares, likely, 1)[node]
+        successors[ends], odds[ends] = table[ends % k], shares[ends % k]
         return Branch.to(move), Branch(successors[:, None], odds[:, None]), Branch.to(own[:, None])
+
+    @cached_property
+    def _next_starts(self) -> tuple[Ints, Floats]:
+        """``(K, J)``: the states in which the next trip may begin after one to each destination, and their odds.
+
+        Raises:
+            ValueError: the branch of all states would take too much memory.
+        """
+        destinations, plan, k = self.trips.destinations, self.plan, len(self.trips.destinations)
+        shares = self.rows[:, destinations]
+        entry, target = np.nonzero(shares[plan.begin] > 0)
+        begin, row = plan.begin[entry], np.searchsorted(destinations, plan.end[entry])
+        ending = np.bincount(plan.end, plan.rate)[plan.end]
+        odds = (plan.rate / ending)[entry] * shares[begin, target]
+        order = np.argsort(row, kind="stable")
+        sizes = np.bincount(row, minlength=k)
+        if (entries := self._possible.size * int(sizes.max())) > MOST_ENTRIES:
+            raise ValueError(
+                f"{self._possible.size:,} states (places times {k} destinations), with up to {sizes.max()} next trips, "
+                f"make a table of {16 * entries / 1e9:.0f} GB; take fewer zones, or an assignment: mfnet_envs.engines"
+            )
+        column = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+        first = len(self.roads.tail) + np.searchsorted(self.starts, begin)
+        states, table = np.zeros((k, sizes.max()), np.int64), np.zeros((k, sizes.max()))
+        states[row[order], column], table[row[order], column] = (first * k + target)[order], odds[order]
+        return np.where(table > 0, states, states[:, :1]), table
 
     def _free_flow_law(self) -> Floats:
         """``(S,)``: the steady state of shortest paths on links that never slow down."""
         on_links = self._free_flow_flows.T * np.maximum(self.free_flow, self.dt)[:, None]
-        waiting = np.zeros((self.roads.num_nodes, len(self.trips.destinations)))
-        waiting[self.trips.origin, self.trips.target] = self.dt * self.trips.volume
-        law = np.concatenate([on_links, waiting[self.starts]]).reshape(-1)
+        waiting = self.dt * self.demand[self.starts][:, self.trips.destinations]
+        law = np.concatenate([on_links, waiting]).reshape(-1)
         return np.asarray(law / law.sum(), np.float64)
 
 
@@ -371,30 +425,23 @@ def _indices(reference: Any, table: Ints) -> Any:
     return namespace(reference).asarray(table, device=array_api_compat.device(reference))
 
 
-def respawning(demand: Floats) -> tuple[Floats, Trips]:
-    """Rows ``(V, V)`` of the next destination's law, and the trips they make in the long run, with the demand's total.
+def enough_vehicles(roads: Roads, trips: Trips, law: BPR | MM1 | PointQueue, waiting: float) -> float:
+    """The vehicles on the way, and ``waiting`` a step, when the best assignment carries all trips; see Congestion."""
+    if isinstance(law, PointQueue):
+        routes = assignment.shortest_paths(roads, trips, law.free_flow_time)
+        return float(routes.link_flow @ law.free_flow_time) + waiting
+    return whole_demand(roads, trips, law, law.marginal()).objective + waiting
+
+
+def whole_demand(roads: Roads, trips: Trips, law: BPR | MM1, cost: Cost) -> Assignment:
+    """All trips assigned under ``cost``.
 
     Raises:
-        ValueError: no demand, not a table of non-negative numbers, or a part that trips never lead into or out of.
+        ValueError: queues that cannot carry them.
     """
-    square = demand.ndim == 2 and demand.shape[0] == demand.shape[1]
-    if not (square and np.isfinite(demand).all() and (demand >= 0).all()):
-        raise ValueError("demand must be a square table of non-negative numbers, trips from node to node")
-    total, leaving, reaching = demand.sum(), demand.sum(1), demand.sum(0)
-    if total == 0:
-        raise ValueError("demand must be positive somewhere")
-    used = np.flatnonzero((leaving > 0) | (reaching > 0))
-    between: nx.DiGraph[int] = nx.DiGraph(list(zip(*map(np.ndarray.tolist, np.nonzero(demand)), strict=True)))
-    if not nx.is_strongly_connected(between):
-        raise ValueError(
-            "the next trip begins where the last one ended, so trips must lead from every node that has any to every "
-            "other, over several trips if need be; balance the demand or add return trips"
-        )
-    rows = np.divide(demand, leaving[:, None], out=np.zeros_like(demand), where=leaving[:, None] > 0)
-    if abs(leaving - reaching).sum() <= UNBALANCED * total:
-        return rows, Trips.of(demand)
-    chain = rows[np.ix_(used, used)]
-    conditions = np.concatenate([chain.T - np.eye(len(used)), np.ones((1, len(used)))])
-    stationary = np.zeros(len(demand))
-    stationary[used] = np.linalg.lstsq(conditions, np.append(np.zeros(len(used)), 1.0))[0]
-    return rows, Trips.of(total * stationary[:, None] * rows)
+    if isinstance(law, MM1):
+        time, capacity = 1 / law.capacity, law.capacity
+        room = throughput.largest_scale_with_capacities(roads, trips, time, capacity, float(time @ capacity), 0.0)
+        if room.theta * EDGE <= 1:
+            raise ValueError("the links cannot carry the whole demand; say how many vehicles there are instead")
+    return assignment.assign(roads, trips, cost)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mfnet_envs.arrays import Floats, like, namespace
+from mfnet_envs.arrays import Bools, Floats, like, namespace
 
 NEWTON_STEPS = 8  # from a starting point at most a third too high; quadratic, so this is full precision
 EMPTY = 1e-6  # load that stands for 0 in slopes, which are infinite there for powers below 1
@@ -93,6 +93,34 @@ class BPR:
             yp = y**p
             y = (u + b * p * y * yp) / (1 + b * (p + 1) * yp)
         return t0 * (1 + b * y**p)
+
+
+@dataclass(frozen=True)
+class WithFixedCost:
+    """A law of time and what a link costs besides, the same at every flow: a toll, say, in units of time.
+
+    Attributes:
+        law: of the time. Its ``marginal()`` in here is the marginal generalised cost: a fixed cost is its own.
+        fixed: ``(L,)`` >= 0.
+    """
+
+    law: BPR
+    fixed: Floats
+
+    def time(self, flow: Floats) -> Floats:
+        return self.law.time(flow) + self.fixed
+
+    def slope(self, flow: Floats) -> Floats:
+        return self.law.slope(flow)
+
+    def integral(self, flow: Floats) -> Floats:
+        return self.law.integral(flow) + self.fixed * flow
+
+    def of(self, which: Bools) -> WithFixedCost:
+        """For the links ``which (L,)`` alone."""
+        law = self.law
+        some = BPR(law.free_flow_time[which], law.capacity[which], law.b[which], law.power[which])
+        return WithFixedCost(some, self.fixed[which])
 
 
 @dataclass(frozen=True)

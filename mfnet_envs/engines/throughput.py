@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from mfnet_envs.arrays import Floats
-from mfnet_envs.engines.assignment import ROUNDS, Assignment, assign, link_flow, shortest_paths
+from mfnet_envs.engines.assignment import ROUNDS, Assignment, assign, shortest_paths
 from mfnet_envs.engines.link_laws import Cost
 from mfnet_envs.engines.roads import Roads, Trips
+from mfnet_envs.words import NotSolvedError
 
 SCALE_GAP = 1e-9  # relative, of the largest scale
 
@@ -24,13 +25,15 @@ class Scale:
     """The largest theta such that theta times the demand can be carried.
 
     Attributes:
-        theta: reached by ``by_destination (K, L)``.
+        theta: reached by ``by_destination (K, L)`` and ``turns (V, A, K)``, as of an
+            :class:`~mfnet_envs.engines.assignment.Assignment`.
         upper: no assignment reaches more; ``gap`` is their relative difference.
     """
 
     theta: float
     upper: float
     by_destination: Floats
+    turns: Floats
 
     @property
     def gap(self) -> float:
@@ -51,18 +54,17 @@ def largest_scale(roads: Roads, trips: Trips, marginal: Cost, vehicles: float, w
         waiting: vehicles that wait at nodes when theta = 1.
     """
     routes = shortest_paths(roads, trips, marginal.time(np.zeros(len(roads.tail))))
-    theta = _stretch(link_flow(routes), marginal, vehicles, waiting)
+    theta = _stretch(routes.link_flow, marginal, vehicles, waiting)
     for _ in range(ROUNDS):
         found = assign(roads, trips.scaled(theta), marginal, start=routes)
         stretch = _stretch(found.flow, marginal, vehicles, theta * waiting)
         theta, flow, routes = theta * stretch, stretch * found.flow, found.routes
         cost = marginal.time(flow)
-        to_go = roads.to_go(cost, trips.destinations)
-        cheapest = float(trips.volume @ to_go[roads.next_link(to_go)[trips.origin, trips.target], trips.target])
+        cheapest = float(trips.volume @ roads.cheapest(cost, trips).least)
         upper = (vehicles - float(marginal.integral(flow).sum() - flow @ cost)) / (cheapest + waiting)
         if upper <= theta * (1 + SCALE_GAP):
-            return Scale(theta, max(upper, theta), stretch * found.by_destination)
-    raise RuntimeError(f"theta lies between {theta:.9g} and {upper:.9g}; the search came no nearer")
+            return Scale(theta, max(upper, theta), stretch * found.by_destination, stretch * found.turns)
+    raise NotSolvedError(f"theta lies between {theta:.9g} and {upper:.9g}; the search came no nearer")
 
 
 def _stretch(flow: Floats, marginal: Cost, vehicles: float, waiting: float) -> float:
@@ -80,19 +82,26 @@ def _stretch(flow: Floats, marginal: Cost, vehicles: float, waiting: float) -> f
 
 
 def equilibrium_scale(
-    roads: Roads, trips: Trips, law: Cost, vehicles: float, waiting: float, highest: float
+    roads: Roads,
+    trips: Trips,
+    law: Cost,
+    vehicles: float,
+    waiting: float,
+    highest: float,
+    cost: Cost | None = None,
 ) -> tuple[float, Assignment]:
     """(theta, assignment) of the user equilibrium with all vehicles busy: sum_e f t_e(f) + theta waiting = vehicles.
 
     Args:
         highest: the system optimum's theta, which no equilibrium exceeds.
+        cost: what travellers weigh; default: the time of ``law``.
     """
     from scipy.optimize import brentq
 
     last: dict[str, Any] = {"routes": None}
 
     def spare(theta: float) -> float:
-        found = assign(roads, trips.scaled(theta), law, start=last["routes"])
+        found = assign(roads, trips.scaled(theta), cost or law, start=last["routes"])
         last.update(routes=found.routes, assignment=found)
         return float(found.flow @ law.time(found.flow)) + theta * waiting - vehicles
 
@@ -108,7 +117,15 @@ def equilibrium_scale(
 def largest_scale_with_capacities(
     roads: Roads, trips: Trips, time: Floats, capacity: Floats, vehicles: float, waiting: float
 ) -> Scale:
-    """:func:`largest_scale` for constant times and hard capacities, x <= capacity: one linear programme (HiGHS)."""
+    """:func:`largest_scale` for constant times and hard capacities, x <= capacity: one linear programme (HiGHS).
+
+    Raises:
+        ValueError: there are instant ways, which this programme does not know.
+    """
+    if len(roads.instant_tail):
+        raise ValueError(
+            "with hard capacities every link must take some time; give a time above 0 to those that take none"
+        )
     from scipy.optimize import linprog
     from scipy.sparse import block_array, block_diag, csr_array, eye_array
 
@@ -137,6 +154,8 @@ def largest_scale_with_capacities(
         method="highs",
     )
     if result.status != 0:
-        raise RuntimeError(f"the linear programme did not solve: {result.message}")
+        raise NotSolvedError(f"the linear programme did not solve: {result.message}")
     theta, dual = -float(result.fun), -float(limits @ result.ineqlin.marginals)
-    return Scale(theta, max(theta, dual), result.x[:-1].reshape(kinds, links))
+    flows: Floats = result.x[:-1].reshape(kinds, links)
+    turns = np.where(roads.out[..., None] < 0, 0.0, flows.T[roads.out])
+    return Scale(theta, max(theta, dual), flows, turns)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.arrays import Bools, Floats, Ints
 from mfnet_envs.policy import Policy, TablePolicy, uniform
 
 if TYPE_CHECKING:
@@ -26,15 +26,17 @@ def random_turn(model: Congestion) -> TablePolicy:
     return uniform(model)
 
 
-def shortest_path(model: Congestion, cost: Floats) -> TablePolicy:
-    """The first link of a shortest path under ``cost (L,)``; ties: the lowest link."""
-    return by_node(model, _shortest(model, cost))
+def shortest_path(model: Congestion, cost: Floats, *, last: bool = False) -> TablePolicy:
+    """The first link of a shortest path under ``cost (L,)``; ties: the lowest link, or the ``last``."""
+    if not last:
+        return by_node(model, _shortest(model, cost))
+    tied = _shortest_all(model, cost)
+    return by_node(model, (tied & (tied[:, ::-1].cumsum(1)[:, ::-1] == 1)).astype(float))
 
 
 def equal_split(model: Congestion, cost: Floats) -> TablePolicy:
     """Equal odds for all links that begin a shortest path under ``cost (L,)`` (ECMP)."""
-    ahead = _ahead(model, model.roads.to_go(cost, model.trips.destinations))
-    return by_node(model, np.isfinite(ahead) & (ahead <= ahead.min(1, keepdims=True) * (1 + SAME)))
+    return by_node(model, _shortest_all(model, cost).astype(float))
 
 
 def logit(model: Congestion) -> TablePolicy:
@@ -45,9 +47,8 @@ def logit(model: Congestion) -> TablePolicy:
     return by_node(model, np.exp(-excess / (LOGIT_SCALE * model.free_flow.mean())))
 
 
-def splits(model: Congestion, by_destination: Floats) -> TablePolicy:
-    """The shares of an assignment's flows ``(K, L)``; shortest paths in free flow where it sends nobody."""
-    flows = np.where(model.roads.out[..., None] < 0, 0.0, by_destination.T[model.roads.out])
+def splits(model: Congestion, flows: Floats) -> TablePolicy:
+    """The shares of an assignment's turns ``(V, A, K)``; shortest paths in free flow where it sends nobody."""
     used = flows.sum(1, keepdims=True) > SAME * model.total
     return by_node(model, np.where(used, flows, _shortest(model, model.free_flow)))
 
@@ -62,6 +63,12 @@ def by_node(model: Congestion, table: Floats) -> TablePolicy:
 def _ahead(model: Congestion, per_link: Floats) -> Floats:
     """``(V, A, K)`` of a table ``(L, K)``; inf for no link."""
     return np.where(model.roads.out[..., None] < 0, np.inf, per_link[model.roads.out])
+
+
+def _shortest_all(model: Congestion, cost: Floats) -> Bools:
+    """``(V, A, K)``: whether the way out begins a shortest path."""
+    ahead = _ahead(model, model.roads.to_go(cost, model.trips.destinations))
+    return np.asarray(np.isfinite(ahead) & (ahead <= ahead.min(1, keepdims=True) * (1 + SAME)))
 
 
 def _shortest(model: Congestion, cost: Floats) -> Floats:

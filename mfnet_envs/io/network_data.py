@@ -5,9 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +15,16 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mfnet_envs.arrays import Floats, Ints
-from mfnet_envs.io.reading import NetworkFileError, Place, numbered
+from mfnet_envs.arrays import Bools, Floats, Ints
+from mfnet_envs.io.files import arrays_of, demand_table, reading
+from mfnet_envs.io.reach import Reach, adjacency, components, largest
+from mfnet_envs.io.reading import NetworkFileError
+from mfnet_envs.words import brief, did_you_mean, is_number, is_whole, shown
+from mfnet_envs.writing import written
 
 BALANCE_ROUNDS = 10_000
 BALANCE_ERROR = 1e-10  # of the total demand
-SHORTEST_TIME = 1e-7
+WEIGHTS = ("toll_weight", "length_weight")
 NAMED = 3  # nodes named in a sentence; the rest are counted
 
 
@@ -35,8 +38,8 @@ class NetworkData:
         name: of the network.
         nodes: V labels as in the file; a node's index is its place here.
         tail, head: ``(L,)`` node indices; parallel links are allowed, loops are not.
-        free_flow_time: ``(L,)`` positive. Zero, as some files give their connectors, becomes 1e-7: shortest-path trees
-            need an order, and no sum of trip times notices. Positive values stay, however small (Braess has 1e-8).
+        free_flow_time: ``(L,)`` non-negative. Links that take no time, as some files give their connectors, stay so:
+            MFNet-Routing-v0 and ``mfnet_envs.engines`` join their ends.
         capacity: ``(L,)`` positive.
         b, power: ``(L,)`` of the BPR law, non-negative.
         length: ``(L,)`` non-negative.
@@ -76,20 +79,23 @@ class NetworkData:
     notes: tuple[str, ...] = ()
 
     PER_LINK: ClassVar[tuple[str, ...]] = ("tail", "head", "free_flow_time", "capacity", "b", "power", "length")
+    WORDS: ClassVar[tuple[str, ...]] = (
+        "name", "nodes", "first_through", "units", "source", "licence", "toll_weight", "length_weight", "notes",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         set_field = object.__setattr__  # the dataclass is frozen
-        set_field(self, "nodes", tuple(self.nodes))
-        set_field(self, "units", dict(self.units))
-        for ends in ("tail", "head"):
-            set_field(self, ends, _frozen(getattr(self, ends), np.int64))
-        for values in (*self.PER_LINK[2:], "demand"):
-            set_field(self, values, _frozen(getattr(self, values), np.float64))
-        if self.coordinates is not None:
-            set_field(self, "coordinates", _frozen(self.coordinates, np.float64))
-        _check(self)
-        time = self.free_flow_time
-        set_field(self, "free_flow_time", _frozen(np.where(time == 0, SHORTEST_TIME, time)))
+        if wrong := _wrong_word(self):
+            raise NetworkFileError(f"{self.name}: {wrong}")
+        plain = {"nodes": tuple, "notes": tuple, "units": dict, "first_through": int, **dict.fromkeys(WEIGHTS, float)}
+        for name, kind in plain.items():
+            set_field(self, name, kind(getattr(self, name)))
+        for name in (*self.PER_LINK, "demand", "coordinates", "toll"):
+            if getattr(self, name) is not None:
+                whole = name in ("tail", "head")
+                set_field(self, name, _frozen(name, getattr(self, name), np.int64 if whole else np.float64))
+        if wrong := _wrong_number(self):
+            raise NetworkFileError(f"{self.name}: {wrong}")
 
     def __repr__(self) -> str:
         trips = f"{self.demand.sum():,.6g} trips" if self.has_demand else "no trips"
@@ -106,6 +112,11 @@ class NetworkData:
     @cached_property
     def has_demand(self) -> bool:
         return bool(_entries(self.demand).max() > 0)
+
+    def noted(self, *sentences: str, **changes: Any) -> NetworkData:
+        """The network with ``changes`` and further notes; a sentence that stands there already is not repeated."""
+        new = tuple(sentence for sentence in sentences if sentence not in self.notes)
+        return dataclasses.replace(self, notes=(*self.notes, *new), **changes)
 
     # -- demand -----------------------------------------------------------------------------------------------------
 
@@ -132,7 +143,8 @@ class NetworkData:
             demand *= target / np.where(target > 0, demand.sum(0), 1)
             if np.abs(demand.sum(1) - target).sum() <= BALANCE_ERROR * total:
                 changed = float(np.abs(demand - self.demand).sum() / 2 / total)
-                return dataclasses.replace(self, demand=demand), changed
+                said = [f"the demand was balanced: {changed:.1%} of the trips moved"] if changed > BALANCE_ERROR else []
+                return self.noted(*said, demand=demand), changed
         more = "add trips between more pairs of nodes"
         raise NetworkFileError(f"{self.name}: no scaling of the trips balances them; {more}")
 
@@ -141,98 +153,126 @@ class NetworkData:
     def check_connected(self) -> None:
         """Every trip has a path; where there are no trips, every node can be reached from every other.
 
-        Paths pass no node below ``first_through``.
+        Paths pass no node below ``first_through``. Nodes that no trip uses may lie apart.
 
         Raises:
-            NetworkFileError: names nodes that are cut off and says how to go on.
+            NetworkFileError: names a trip without a path, or nodes that are cut off, and says how to go on.
         """
+        if self.has_demand:
+            if ends := self._missing_path():
+                way_out = "add the missing links, or drop such trips with .trimmed() or load(..., trim=True)"
+                raise NetworkFileError(f"{self.name}: no path leads {ends}, but trips are wanted there; {way_out}")
+            return
         way_out = "; add the missing links, or keep the largest part with .trimmed() or load(..., trim=True)"
-        pieces = _components(self.tail, self.head, self.num_nodes, "weak")
+        pieces = components(self.tail, self.head, self.num_nodes, "weak")
         if pieces.max() > 0:
-            outside = _some(self.nodes, np.flatnonzero(pieces != _largest(pieces)))
+            outside = _some(self.nodes, np.flatnonzero(pieces != largest(pieces)))
             apart = f"it is in {pieces.max() + 1} pieces, outside the largest: {outside}"
             raise NetworkFileError(f"{self.name}: {apart}{way_out}")
-        if not self.has_demand:
-            inside = self._strong_part()
-            if not inside.all():
-                outside = _some(self.nodes, np.flatnonzero(~inside))
-                raise NetworkFileError(f"{self.name}: one-way links cut off {outside} from the rest{way_out}")
-            return
-        stranded = self._trip_without_path()
-        if stranded is not None:
-            origin, destination = (self.nodes[v] for v in stranded)
-            raise NetworkFileError(f"{self.name}: no path leads from node {origin!r} to node {destination!r}{way_out}")
+        inside = self._reach.strong_part()
+        if not inside.all():
+            outside = _some(self.nodes, np.flatnonzero(~inside))
+            raise NetworkFileError(f"{self.name}: one-way links cut off {outside} from the rest{way_out}")
 
     def trimmed(self) -> NetworkData:
-        """The largest part where every node reaches every other; trips outside are dropped with a warning.
+        """What trips can use: trips without a path are dropped with a warning, then the nodes and links nobody needs.
 
-        Nodes that may not be passed through are kept if they have links both to and from that part.
+        Without trips: the largest part where every node reaches every other; nodes that may not be passed are kept if
+        they have links both to and from that part. What was dropped is counted in the notes.
         """
-        keep = self._strong_part()
-        links = keep[self.tail] & keep[self.head]
-        place = np.cumsum(keep) - 1
-        demand = self.demand[np.ix_(keep, keep)] if self.has_demand else no_demand(int(keep.sum()))
-        lost = self.demand.sum() - demand.sum() if self.has_demand else 0.0
-        if lost > 0:
-            warnings.warn(f"{self.name}: {lost:,.6g} trips begin or end outside the part that is kept", stacklevel=2)
-        return dataclasses.replace(
-            self,
-            nodes=tuple(label for label, kept in zip(self.nodes, keep, strict=True) if kept),
+        if not self.has_demand:
+            keep = self._reach.strong_part()
+            if keep.all():
+                return self
+            links = keep[self.tail] & keep[self.head]
+            dropped = f"{_counted(~keep, ~links)} outside the largest part left out"
+            return self._part(keep, links, no_demand(int(keep.sum())), dropped)
+        demand, pairs = np.array(self.demand), 0
+        for origin, missed in self._reach.without_path(self.demand):
+            demand[origin, missed], pairs = 0, pairs + len(missed)
+        if not pairs:
+            return self.useful()
+        lost, total = self.demand.sum() - demand.sum(), self.demand.sum()
+        if not demand.any():
+            raise NetworkFileError(f"{self.name}: none of the trips has a path")
+        said = f"{lost:,.6g} trips ({lost / total:.2%}) between {pairs} pairs of nodes without a path were dropped"
+        warnings.warn(f"{self.name}: {said}", stacklevel=2)
+        return self.noted(said, demand=demand).useful()
+
+    def useful(self) -> NetworkData:
+        """Without the links that lead from no origin or to no destination, and the nodes on no other link."""
+        links, nodes = self._reach.useful(self.demand), np.logical_or(self.demand.any(0), self.demand.any(1))
+        nodes[self.tail[links]] = nodes[self.head[links]] = True
+        if nodes.all() and links.all():
+            return self
+        said = f"{_counted(~nodes, ~links)} that no trip can use left out"
+        return self._part(nodes, links, self.demand[np.ix_(nodes, nodes)], said)
+
+    def closed(self, close: Sequence[Any]) -> NetworkData:
+        """Without the link ``close``, a pair of labels (from, to), or without each of a list of such pairs.
+
+        Raises:
+            ValueError: no such link. NetworkFileError: a trip has no path any more.
+        """
+        if not isinstance(close, list | tuple) or not close:
+            raise ValueError(f"close must be a link, two labels (from, to), or a list of links, not {shown(close)}")
+        pairs = [close] if len(close) == 2 and not any(isinstance(end, list | tuple) for end in close) else close
+        labels = [(self.nodes[u], self.nodes[v]) for u, v in zip(self.tail, self.head, strict=True)]
+        shut = np.zeros(self.num_links, bool)
+        for pair in pairs:
+            if not isinstance(pair, list | tuple) or len(pair) != 2:
+                raise ValueError(f"close must be a link, two labels (from, to), or a list of links, not {shown(close)}")
+            wanted = (str(pair[0]), str(pair[1]))
+            if wanted not in labels:
+                near = did_you_mean(" to ".join(wanted), map(" to ".join, labels))
+                raise ValueError(f"close: {self.name} has no link from {shown(wanted[0])} to {shown(wanted[1])}{near}")
+            shut |= np.array([ends == wanted for ends in labels])
+        named = [" to ".join(map(repr, labels[link])) for link in np.flatnonzero(shut)]
+        said = ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
+        if shut.all():
+            raise NetworkFileError(f"{self.name}: with {said} closed, there are no links")
+        part = self._part(np.ones(self.num_nodes, bool), ~shut, self.demand, f"closed: {said}")
+        if ends := part._missing_path():
+            raise NetworkFileError(f"{self.name}: with {said} closed, no path leads {ends}, but trips are wanted there")
+        return part
+
+    @property
+    def _reach(self) -> Reach:
+        return Reach(self.tail, self.head, self.num_nodes, self.first_through)
+
+    def _missing_path(self) -> str:
+        """The first trip without a path in words, or nothing."""
+        for origin, missed in self._reach.without_path(self.demand):
+            return f"from node {shown(self.nodes[origin])} to node {shown(self.nodes[missed[0]])}"
+        return ""
+
+    def _part(self, nodes: Bools, links: Bools, demand: Floats, said: str) -> NetworkData:
+        """The nodes and links marked, with a note."""
+        place = np.cumsum(nodes) - 1
+        return self.noted(
+            said,
+            nodes=tuple(label for label, kept in zip(self.nodes, nodes, strict=True) if kept),
             demand=demand,
-            coordinates=None if self.coordinates is None else self.coordinates[keep],
-            first_through=int(keep[: self.first_through].sum()),
+            coordinates=None if self.coordinates is None else self.coordinates[nodes],
+            toll=None if self.toll is None else self.toll[links],
+            first_through=int(nodes[: self.first_through].sum()),
             **{name: getattr(self, name)[links] for name in self.PER_LINK[2:]},
             **{name: place[getattr(self, name)[links]] for name in self.PER_LINK[:2]},
         )
-
-    def _strong_part(self) -> NDArray[np.bool_]:
-        """``(V,)``: the largest strongly connected part of the nodes that may be passed, and the centroids on it."""
-        through = np.arange(self.num_nodes) >= self.first_through
-        inner = through[self.tail] & through[self.head]
-        parts = _components(self.tail[inner], self.head[inner], self.num_nodes, "strong")
-        core = through & (parts == _largest(parts[through]))
-        reached, reaching = np.zeros(self.num_nodes, bool), np.zeros(self.num_nodes, bool)
-        reached[self.head[core[self.tail]]] = True
-        reaching[self.tail[core[self.head]]] = True
-        return np.asarray(core | (~through & reached & reaching))
-
-    def _trip_without_path(self) -> tuple[int, int] | None:
-        """The first origin and destination with trips and without a path, or None."""
-        from scipy.sparse.csgraph import breadth_first_order
-
-        v = self.num_nodes
-        # A centroid is a source with its links out and, as node v + i, a sink with its links in.
-        head = np.where(self.head < self.first_through, v + self.head, self.head)
-        graph = _adjacency(self.tail, head, v + self.first_through)
-        sink = np.arange(v) + np.where(np.arange(v) < self.first_through, v, 0)
-        for origin in np.flatnonzero(self.demand.any(1)):
-            reached = np.zeros(v + self.first_through, bool)
-            reached[breadth_first_order(graph, origin, return_predecessors=False)] = True
-            missed = np.flatnonzero((self.demand[origin] > 0) & ~reached[sink])
-            if len(missed):
-                return int(origin), int(missed[0])
-        return None
 
     # -- files ------------------------------------------------------------------------------------------------------
 
     def to_npz(self, path: str | os.PathLike[str]) -> Path:
         """Write everything to ``path``; the file appears complete or not at all, and holds no pickle."""
         path = Path(path)
-        words = {name: getattr(self, name) for name in ("name", "nodes", "first_through", "units", "source", "licence")}
+        words = {name: getattr(self, name) for name in self.WORDS}
         origin, destination = np.nonzero(self.demand) if self.has_demand else (np.zeros(0, int), np.zeros(0, int))
         arrays = {name: getattr(self, name) for name in self.PER_LINK}
         arrays |= {"origin": origin, "destination": destination, "trips": self.demand[origin, destination]}
-        if self.coordinates is not None:
-            arrays["coordinates"] = self.coordinates
+        arrays |= {name: table for name in ("coordinates", "toll") if (table := getattr(self, name)) is not None}
         text = np.frombuffer(json.dumps({"format": 1, **words}).encode(), np.uint8)
-        handle, draft = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".draft")
-        try:
-            with open(handle, "wb") as file:
-                np.savez_compressed(file, words=text, **arrays)
-            os.replace(draft, path)
-        except BaseException:
-            Path(draft).unlink(missing_ok=True)
-            raise
+        with written(path) as file:
+            np.savez_compressed(file, words=text, **arrays)
         return path
 
     @classmethod
@@ -242,52 +282,36 @@ class NetworkData:
         Raises:
             FileNotFoundError: no such file. NetworkFileError: not such a file, or damaged.
         """
-        with open(path, "rb") as file:
+        with reading(path, "network written by to_npz") as place:
             try:
-                with np.load(file, allow_pickle=False) as archive:
-                    arrays = dict(archive)
+                arrays: dict[str, Any] = arrays_of(place)
                 words: dict[str, Any] = json.loads(arrays.pop("words").tobytes())
-                pairs, trips = (arrays.pop("origin"), arrays.pop("destination")), arrays.pop("trips")
-                v = len(words["nodes"])
-                if words.pop("format") != 1:
+                pairs = tuple(_frozen(end, arrays.pop(end), np.int64) for end in ("origin", "destination"))
+                trips = _frozen("trips", arrays.pop("trips"))
+                if words.pop("format") != 1 or not words.keys() <= set(cls.WORDS):
                     raise ValueError("it has another format")
-                demand = np.zeros((v, v)) if len(trips) else no_demand(v)
+                if pairs[0].shape != trips.shape or pairs[1].shape != trips.shape or trips.ndim != 1:
+                    raise ValueError("trips, their origins and their destinations are not as many")
+                v = len(words["nodes"])
+                demand = demand_table(place, v) if len(trips) else no_demand(v)
                 if len(trips):
+                    if min(ends.min() for ends in pairs) < 0:
+                        raise ValueError("a trip begins or ends at a negative node")
                     demand[pairs] = trips
-                return cls(**{**words, "nodes": tuple(words["nodes"])}, demand=demand, **arrays)
-            except NetworkFileError:
+                    if np.count_nonzero(demand) < len(trips):
+                        raise ValueError("trips of a pair stand there twice, or are none")
+                return cls(**words, demand=demand, **arrays)
+            except NetworkFileError as error:
+                place.fail(str(error).removeprefix(f"{place}: "))
+            except MemoryError:
                 raise
             except Exception as error:  # whatever damage makes the parsers raise
-                Place(str(path)).fail(f"this is no network written by to_npz, or it is damaged ({error})")
+                place.fail(f"this is no network written by to_npz, or it is damaged ({brief(error)})")
 
 
 def no_demand(num_nodes: int) -> Floats:
     """``(V, V)`` zeros that take no memory: a city of 10^5 nodes without trips fits."""
     return np.broadcast_to(np.float64(0), (num_nodes, num_nodes))
-
-
-def assembled(
-    place: Place, nodes: list[str], links: list[tuple[Any, ...]], demand: Floats | None, **rest: Any
-) -> NetworkData:
-    """A network from ``links`` = rows of PER_LINK; trips from a node to itself are dropped, with a warning.
-
-    Raises:
-        NetworkFileError: a node without a label, two that share one, no links.
-    """
-    numbered((place, label) for label in nodes)
-    if not links:
-        place.fail("there are no links")
-    columns: dict[str, Any] = dict(zip(NetworkData.PER_LINK, map(np.array, zip(*links, strict=True)), strict=True))
-    if demand is None:
-        demand = no_demand(len(nodes))
-    elif (own := float(np.trace(demand))) > 0:
-        share = own / demand.sum()
-        warnings.warn(f"{place}: {own:,.6g} trips within a node ({share:.1%} of all) are dropped", stacklevel=3)
-        demand = demand * (1 - np.eye(len(nodes)))
-    try:
-        return NetworkData(nodes=tuple(nodes), demand=demand, **columns, **rest)
-    except NetworkFileError as error:
-        raise NetworkFileError(f"{place}: {error}") from None
 
 
 def with_uniform_capacity(network: NetworkData, utilisation: float = 0.9) -> NetworkData:
@@ -301,70 +325,108 @@ def with_uniform_capacity(network: NetworkData, utilisation: float = 0.9) -> Net
     if utilisation <= 0 or not network.has_demand:
         raise ValueError("a capacity by rule needs a positive utilisation and a network with demand")
     capacity = hop_loads(network).max() / utilisation
-    return dataclasses.replace(network, capacity=np.full(network.num_links, capacity))
+    rule = f"by rule: fewest hops fill the busiest to {utilisation:.0%}"
+    return with_capacity(network, capacity, f"every link has the capacity {capacity:.6g}, {rule}")
+
+
+def with_capacity(network: NetworkData, capacity: float, said: str) -> NetworkData:
+    """The same capacity on every link; the note ``said`` takes the place of an earlier one about the same."""
+    notes = tuple(note for note in network.notes if not note.startswith(said.partition(" capacity ")[0]))
+    return dataclasses.replace(network, notes=notes).noted(said, capacity=np.full(network.num_links, capacity))
 
 
 def hop_loads(network: NetworkData) -> Floats:
-    """``(L,)`` flow when every trip takes a path of fewest hops; every node may be passed.
+    """``(L,)`` flow when every trip takes a path of fewest hops, at each node by the last link that begins one.
 
-    Of several such paths it is the one whose nodes, read from the destination back, come last in node order.
+    The choice of ``shortest_path`` in MFNet-Packet-v0. Trips without a path are left out.
     """
     from scipy.sparse.csgraph import shortest_path
 
     tail, head, v = network.tail, network.head, network.num_nodes
-    hops = shortest_path(_adjacency(tail, head, v), unweighted=True)
-    last_link = np.full((v, v), -1)  # by origin and node
-    for link in np.argsort(tail, kind="stable"):
-        last_link[hops[:, tail[link]] + 1 == hops[:, head[link]], head[link]] = link
-    loads, arriving = np.zeros(network.num_links), np.array(network.demand)  # by origin and node
-    for distance in range(int(hops[np.isfinite(hops)].max()), 0, -1):
-        origin, node = np.nonzero((hops == distance) & (arriving > 0))
-        link, flow = last_link[origin, node], arriving[origin, node]
+    passable = tail >= network.first_through
+    hops = shortest_path(adjacency(tail[passable], head[passable], v), unweighted=True)
+    left = np.where(np.eye(v, dtype=bool), 0, np.inf)  # by node and destination: hops to go
+    np.minimum.at(left, tail, 1 + hops[head])
+    np.fill_diagonal(left, 0)
+    next_link = np.full((v, v), -1)
+    for e in range(len(tail)):  # the last one stays
+        next_link[tail[e], 1 + hops[head[e]] == left[tail[e]]] = e
+    loads, at = np.zeros(network.num_links), np.array(network.demand)
+    for distance in range(int(left[np.isfinite(left)].max()), 0, -1):
+        node, destination = np.nonzero((left == distance) & (at > 0))
+        link, flow = next_link[node, destination], at[node, destination]
         loads += np.bincount(link, flow, network.num_links)
-        np.add.at(arriving, (origin, tail[link]), flow)
+        np.add.at(at, (head[link], destination), flow)
     return loads
 
 
 # -- checks and graphs ------------------------------------------------------------------------------------------------
 
 
-def _frozen(values: ArrayLike, dtype: type[Any] = np.float64) -> NDArray[Any]:
+def _frozen(name: str, values: ArrayLike, dtype: type[Any] = np.float64) -> NDArray[Any]:
     """A read-only array; one that is read-only already is taken as it is (:func:`no_demand` must not be filled in)."""
     array = np.asarray(values)
+    if array.dtype == object and all(map(is_number, array.flat)):
+        array = array.astype(np.float64)  # integers of many digits
+    if array.size and array.dtype.kind not in ("iu" if dtype is np.int64 else "iuf"):
+        kind = "whole numbers" if dtype is np.int64 else "numbers"
+        raise NetworkFileError(f"{name} must hold {kind}, not {array.dtype}")
     if array.dtype != dtype or array.flags.writeable:
         array = np.array(array, dtype=dtype)
         array.setflags(write=False)
     return array
 
 
-def _check(network: NetworkData) -> None:
+def _wrong_word(network: NetworkData) -> str:
+    """What is wrong with a field that is no array, or nothing."""
+    for name in ("name", "source", "licence"):
+        if not isinstance(getattr(network, name), str):
+            return f"{name} must be a string, not {shown(getattr(network, name))}"
+    for name in ("nodes", "notes"):
+        listed = getattr(network, name)
+        if not isinstance(listed, list | tuple) or not all(isinstance(x, str) and x for x in listed):
+            return f"{name} must be a list of strings that are not empty, not {shown(listed)}"
+    if len(set(network.nodes)) < len(network.nodes):
+        return "two nodes have the same label"
+    units = network.units
+    if not isinstance(units, Mapping) or not all(isinstance(x, str) for pair in units.items() for x in pair):
+        return f"units must map strings to strings, not be {shown(units)}"
+    for name in WEIGHTS:
+        if not (is_number(weight := getattr(network, name)) and weight >= 0):
+            return f"{name} must be a non-negative number, not {shown(weight)}"
+    if not is_whole(network.first_through) or network.first_through > network.num_nodes:
+        return f"first_through must lie in 0..{network.num_nodes}, not {shown(network.first_through)}"
+    return ""
+
+
+def _wrong_number(network: NetworkData) -> str:
+    """What is wrong with an array, or nothing."""
     v, links = network.num_nodes, network.num_links
     if v == 0 or links == 0:
-        raise NetworkFileError(f"{network.name}: a network needs nodes and links")
-    for name in network.PER_LINK:
-        values = getattr(network, name)
+        return "a network needs nodes and links"
+    per_link = {name: getattr(network, name) for name in network.PER_LINK}
+    if network.toll is not None:
+        per_link["toll"] = network.toll
+    for name, values in per_link.items():
         if values.shape != (links,):
-            raise NetworkFileError(f"{network.name}: {name} must have shape ({links},), not {values.shape}")
+            return f"{name} must have shape ({links},), not {values.shape}"
         if not (np.isfinite(values).all() and values.min() >= 0):
-            raise NetworkFileError(f"{network.name}: {name} must be finite and not negative")
+            return f"{name} must be finite and not negative"
     if network.capacity.min() <= 0:
-        raise NetworkFileError(f"{network.name}: capacity must be positive")
+        return "capacity must be positive"
     if max(network.tail.max(), network.head.max()) >= v:
-        raise NetworkFileError(f"{network.name}: a link ends at a node that does not exist")
+        return "a link ends at a node that does not exist"
     if (loops := np.flatnonzero(network.tail == network.head)).size:
-        label = network.nodes[network.tail[loops[0]]]
-        raise NetworkFileError(f"{network.name}: a link leads from node {label!r} to itself; remove it")
+        return f"a link leads from node {shown(network.nodes[network.tail[loops[0]]])} to itself; remove it"
     if network.demand.shape != (v, v):
-        raise NetworkFileError(f"{network.name}: demand must have shape {(v, v)}, not {network.demand.shape}")
+        return f"demand must have shape {(v, v)}, not {network.demand.shape}"
     trips = _entries(network.demand)
     if not (0 <= trips.min() and trips.max() < np.inf) or np.diagonal(network.demand).any():
-        raise NetworkFileError(f"{network.name}: demand must be finite, not negative, and zero on the diagonal")
-    if network.coordinates is not None and (
-        network.coordinates.shape != (v, 2) or not np.isfinite(network.coordinates).all()
-    ):
-        raise NetworkFileError(f"{network.name}: coordinates must be finite, of shape ({v}, 2)")
-    if not 0 <= network.first_through < v:
-        raise NetworkFileError(f"{network.name}: first_through must lie in 0..{v - 1}, not {network.first_through}")
+        return "demand must be finite, not negative, and zero on the diagonal"
+    xy = network.coordinates
+    if xy is not None and (xy.shape != (v, 2) or not np.isfinite(xy).all()):
+        return f"coordinates must be finite, of shape ({v}, 2)"
+    return ""
 
 
 def _entries(demand: Floats) -> Floats:
@@ -372,27 +434,14 @@ def _entries(demand: Floats) -> Floats:
     return demand[:1, :1] if demand.strides == (0, 0) else demand
 
 
-def _adjacency(tail: Ints, head: Ints, num_nodes: int) -> Any:
-    from scipy.sparse import csr_array
-
-    return csr_array((np.ones(len(tail)), (tail, head)), shape=(num_nodes, num_nodes))
-
-
-def _components(tail: Ints, head: Ints, num_nodes: int, connection: str) -> Ints:
-    """``(V,)``: the number of the part each node lies in."""
-    from scipy.sparse.csgraph import connected_components
-
-    return np.asarray(connected_components(_adjacency(tail, head, num_nodes), connection=connection)[1], np.int64)
-
-
-def _largest(parts: Ints) -> int:
-    """The part with most nodes; of equals, the one that holds the first node."""
-    sizes = np.bincount(parts)
-    return int(parts[np.argmax(sizes[parts])])
+def _counted(nodes: Bools, links: Bools) -> str:
+    """``1 node and 5 links``; what there is none of is not named."""
+    sizes = {"node": int(nodes.sum()), "link": int(links.sum())}
+    return " and ".join(f"{n:,} {what}{'' if n == 1 else 's'}" for what, n in sizes.items() if n)
 
 
 def _some(nodes: tuple[str, ...], indices: Ints) -> str:
     """``nodes 'a', 'b', 'c' and 5 more``."""
-    names = ", ".join(repr(nodes[v]) for v in indices[:NAMED])
+    names = ", ".join(shown(nodes[v]) for v in indices[:NAMED])
     more = f" and {len(indices) - NAMED} more" if len(indices) > NAMED else ""
     return f"node{'s' if len(indices) > 1 else ''} {names}{more}"

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-import importlib
 import math
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.words import LONGEST_SENTENCE, brief, shown
 
 BPR_B, BPR_POWER = 0.15, 4.0  # the usual road; given to links whose format says nothing
 EARTH_RADIUS_KM = 6371.0
 FIBRE_KM_PER_MS = 200.0  # light in glass
+DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)  # no 0x10, 1_000 or other scripts' digits
+WHOLE = re.compile(r"\+?\d{1,18}", re.ASCII)
+LARGEST_WHOLE = 2**53  # beyond, floating point skips some
 
 
 class NetworkFileError(ValueError):
-    """A network that cannot be used as it was brought; the message says where and what was expected."""
+    """A network that cannot be used as it was brought; the message says where and what was expected.
+
+    What a file put into the sentence is kept to one line of some length.
+    """
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(brief(sentence, LONGEST_SENTENCE))
 
 
 class Place(NamedTuple):
@@ -27,37 +37,48 @@ class Place(NamedTuple):
     spot: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}, {self.spot}" if self.spot else self.file
+        return f"{brief(self.file)}, {self.spot}" if self.spot else brief(self.file)
 
     def line(self, number: int) -> Place:
         return Place(self.file, f"line {number}")
 
     def fail(self, sentence: str) -> NoReturn:
+        """Raise the error."""
         raise NetworkFileError(f"{self}: {sentence}")
 
     def number(self, text: Any, field: str, kind: str = "finite") -> float:
         """The finite number that ``text`` spells; ``kind`` is "finite", "non-negative" or "positive"."""
-        try:
-            value = float(text)
-        except (TypeError, ValueError):
-            value = math.nan
+        value = spelt(text)
         fits = {"finite": True, "non-negative": value >= 0, "positive": value > 0}[kind]
         if not (math.isfinite(value) and fits):
-            self.fail(f"{field} must be a {kind} number, not {text!r}")
+            hint = "; write decimals with a point" if isinstance(text, str) and "," in text else ""
+            self.fail(f"{field} must be a {kind} number, not {shown(text)}{hint}")
         return value
 
     def whole(self, text: Any, field: str) -> int:
         """The non-negative whole number that ``text`` spells."""
+        if isinstance(text, str) and WHOLE.fullmatch(text.strip()):
+            return int(text)
         value = self.number(text, field, "non-negative")
-        if value != int(value):
-            self.fail(f"{field} must be a whole number, not {text!r}")
+        if value != int(value) or value > LARGEST_WHOLE:
+            self.fail(f"{field} must be a whole number, not {shown(text)}")
         return int(value)
 
     def node(self, label: str, field: str, place_of: dict[str, int]) -> int:
         """The index of a node that has been declared."""
         if label not in place_of:
-            self.fail(f"{field} {label!r} is not a node of the network; add the node or correct the name")
+            self.fail(f"{field} {shown(label)} is not a node of the network; add the node or correct the name")
         return place_of[label]
+
+
+def spelt(text: Any) -> float:
+    """The number that ``text`` is or spells in plain decimals; NaN where it is none. True and False are none."""
+    if isinstance(text, bool | np.bool_) or (isinstance(text, str) and not DECIMAL.fullmatch(text.strip())):
+        return math.nan
+    try:
+        return float(text)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
 
 
 def numbered(labels: Iterable[tuple[Place, str]]) -> dict[str, int]:
@@ -67,21 +88,9 @@ def numbered(labels: Iterable[tuple[Place, str]]) -> dict[str, int]:
         if not label:
             place.fail("a node has no name")
         if label in place_of:
-            place.fail(f"node {label!r} is given twice")
+            place.fail(f"node {shown(label)} is given twice")
         place_of[label] = len(place_of)
     return place_of
-
-
-def optional_package(name: str, extra: str) -> Any:
-    """An imported optional package.
-
-    Raises:
-        ModuleNotFoundError: it is missing; the message is the command that installs it.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as missing:
-        raise ModuleNotFoundError(f"this needs {name}: pip install 'mfnet[{extra}]'", name=name) from missing
 
 
 def geographical(coordinates: Floats) -> bool:

@@ -16,11 +16,24 @@ from typing import NamedTuple
 import numpy as np
 
 from mfnet_envs.arrays import Floats
-from mfnet_envs.io.network_data import NetworkData, assembled
+from mfnet_envs.io.assembling import assembled
+from mfnet_envs.io.files import bytes_of, demand_table, reading, text_of, xml_of
+from mfnet_envs.io.network_data import NetworkData
+from mfnet_envs.io.notes import Notes
 from mfnet_envs.io.reading import BPR_B, BPR_POWER, FIBRE_KM_PER_MS, Place, distances, geographical, numbered
+from mfnet_envs.words import one_of, positive, shown
 
 LICENCE = "SNDlib: free for research; cite Orlowski et al. (2010)"
 NATIVE = "?SNDlib native format"
+SECTIONS = {"META", "NODES", "LINKS", "DEMANDS", "ADMISSIBLE_PATHS"}
+ELEMENTS = {
+    "network": {"meta", "networkStructure", "demands", "admissiblePaths"},
+    "networkStructure": {"nodes", "links"},
+}
+ELEMENTS |= {"nodes": {"node"}, "links": {"link"}, "demands": {"demand"}}
+COORDINATES = ("geographical", "pixel")
+UNLIMITED = "UNLIMITED"
+UNKNOWN = "a part of the file is not known and not read ({where})"
 TOKEN = re.compile(r"[()]|[^\s()]+")
 
 
@@ -41,17 +54,24 @@ class Link(NamedTuple):
 
 
 class Demand(NamedTuple):
+    """``value`` is in routing units of ``unit``; ``hops`` limits a path's links, or is UNLIMITED."""
+
     place: Place
     source: str
     target: str
     value: str
+    unit: str
+    hops: str
 
 
 class Parts(NamedTuple):
+    """``coordinates``: "geographical" or "pixel" if the file says which."""
+
     nodes: list[Node]
     links: list[Link]
     demands: list[Demand]
-    time: str
+    time: str = ""
+    coordinates: str | None = None
 
 
 def from_sndlib(
@@ -69,42 +89,73 @@ def from_sndlib(
         undirected_demand: whether a demand is meant in both directions, at its full value in each; None: it is where
             no pair of nodes is listed both ways.
         capacity: of every link; None: the pre-installed capacity, or where that is 0 the largest module.
-        coordinates: "geographical" or "pixel"; None: geographical if all lie within 180 and 90 degrees.
+        coordinates: "geographical" or "pixel"; None: as the file says, else geographical if all lie within 180 and 90
+            degrees.
 
     Raises:
-        NetworkFileError: the first element that is not as the format has it.
+        ValueError: a capacity that is not positive, or unknown coordinates. NetworkFileError: the first element that is
+            not as the format has it.
     """
-    place = Place(str(path))
-    parts = _read(Path(path))
-    place_of = numbered((node.place, node.name) for node in parts.nodes)
-    where = np.array([_position(node) for node in parts.nodes]).reshape(-1, 2)
-    ends, capacities = [], []
-    for link in parts.links:
-        pair = link.place.node(link.source, "source", place_of), link.place.node(link.target, "target", place_of)
-        if pair[0] == pair[1]:
-            link.place.fail(f"the link leads from node {link.source!r} to itself; remove it")
-        both = [pair] if directed_links else [pair, pair[::-1]]
-        ends += both
-        capacities += [_capacity(link) if capacity is None else capacity] * len(both)
-    known = not np.isnan(where).any()
-    on_earth = known and (geographical(where) if coordinates is None else coordinates == "geographical")
+    if capacity is not None:
+        positive(capacity=capacity)
+    if coordinates is not None:
+        one_of("coordinates", coordinates, COORDINATES)
+    with reading(path, "SNDlib network") as place:
+        notes = Notes()
+        parts = _read(Path(path), notes)
+        place_of = numbered((node.place, node.name) for node in parts.nodes)
+        ends, capacities = [], []
+        for link in parts.links:
+            pair = link.place.node(link.source, "source", place_of), link.place.node(link.target, "target", place_of)
+            if pair[0] == pair[1]:
+                link.place.fail(f"the link leads from node {shown(link.source)} to itself; remove it")
+            both = [pair] if directed_links else [pair, pair[::-1]]
+            ends += both
+            capacities += [_capacity(link, notes) if capacity is None else capacity] * len(both)
+        if not directed_links:
+            notes.say("every link runs both ways; pass directed_links=True if it does not")
+        where, km, units = _lengths(place, parts.nodes, ends, coordinates or parts.coordinates, notes)
+        demand = _table(place, parts.demands, place_of, notes)
+        return assembled(
+            place,
+            notes,
+            list(place_of),
+            [
+                (*pair, length / FIBRE_KM_PER_MS, size, BPR_B, BPR_POWER, length)
+                for pair, size, length in zip(ends, capacities, km.tolist(), strict=True)
+            ],
+            said_both_ways(demand, undirected_demand, notes),
+            coordinates=where,
+            name=Path(path).stem,
+            units=units,
+            source=Path(path).name,
+            licence=LICENCE,
+        )
+
+
+def _lengths(
+    place: Place, nodes: list[Node], ends: list[tuple[int, int]], coordinates: str | None, notes: Notes
+) -> tuple[Floats | None, Floats, dict[str, str]]:
+    """Coordinates if all nodes have them, ``(L,)`` lengths, and what both are measured in."""
+    where = np.array([_position(node) for node in nodes]).reshape(-1, 2)
+    if np.isnan(where).any():
+        first = nodes[int(np.flatnonzero(np.isnan(where).any(1))[0])]
+        notes.count("a node without coordinates ({where}): every link is taken as 1 km", first.place, loud=True)
+        return None, np.ones(len(ends)), {"time": "ms", "length": "assumed: km"}
+    on_earth = geographical(where) if coordinates is None else coordinates == "geographical"
+    if on_earth and not geographical(where):
+        place.fail("coordinates beyond 180 and 90 are no longitude and latitude; pass coordinates='pixel'")
     tail, head = np.array(ends, int).reshape(-1, 2).T
-    km = distances(where, tail, head, on_earth) if known else np.ones(len(ends))
-    links = [
-        (*pair, length / FIBRE_KM_PER_MS, size, BPR_B, BPR_POWER, length)
-        for pair, size, length in zip(ends, capacities, km.tolist(), strict=True)
-    ]
-    return assembled(
-        place,
-        list(place_of),
-        links,
-        both_ways(_table(parts.demands, place_of), undirected_demand),
-        coordinates=where if known else None,
-        name=Path(path).stem,
-        units={"time": "ms", "length": "km", "coordinates": "lon/lat"} if on_earth else {},
-        source=Path(path).name,
-        licence=LICENCE,
+    km = distances(where, tail, head, on_earth)
+    if still := int((km == 0).sum()):
+        notes.say(f"{still:,} links have length 0: their ends stand at the same place", loud=True)
+    if on_earth:
+        guess = "" if coordinates else "assumed: "
+        return where, km, {"time": "ms", "length": "km", "coordinates": f"{guess}lon/lat"}
+    notes.say(
+        "coordinates are no longitude and latitude: lengths and times are in their own unit", loud=not coordinates
     )
+    return where, km, {}
 
 
 def read_matrices(
@@ -113,23 +164,38 @@ def read_matrices(
     """Demand through time from a folder of SNDlib matrices: T times and ``(T, V, V)`` trips, in the files' order.
 
     The time is that of the file's META section, or the file's name. For one slot: ``dataclasses.replace(network,
-    demand=trips[t])``. Trips from a node to itself are left out.
+    demand=trips[t])``. Trips from a node to itself are left out, with a warning.
 
     Raises:
         FileNotFoundError: no matrices. NetworkFileError: a node that ``network`` does not have, or a damaged file.
     """
-    files = sorted(file for file in Path(folder).iterdir() if file.suffix in (".xml", ".txt"))
-    if not files:
-        raise FileNotFoundError(f"{folder} holds no .xml or .txt matrices")
-    place_of = {label: v for v, label in enumerate(network.nodes)}
-    trips = np.zeros((len(files), network.num_nodes, network.num_nodes))
-    times = []
-    for t, file in enumerate(files):
-        parts = _read(file)
-        trips[t] = both_ways(_table(parts.demands, place_of), undirected_demand)
-        np.fill_diagonal(trips[t], 0)
-        times.append(parts.time or file.stem)
+    with reading(folder, "folder of SNDlib matrices", folder=True) as place:
+        files = sorted(file for file in Path(folder).iterdir() if file.suffix.lower() in (".xml", ".txt"))
+        if not files:
+            raise FileNotFoundError(f"{folder} holds no .xml or .txt matrices")
+        place_of = {label: v for v, label in enumerate(network.nodes)}
+        trips = demand_table(place, network.num_nodes, len(files)).reshape(len(files), *network.demand.shape)
+        times, notes = [], Notes()
+        for t, file in enumerate(files):
+            with reading(file, "SNDlib matrix"):
+                parts = _read(file, notes)
+            trips[t] = both_ways(_table(Place(str(file)), parts.demands, place_of, notes), undirected_demand)
+            if trips[t].trace():
+                notes.count("trips within a node are left out ({where})", Place(str(file)), loud=True)
+            np.fill_diagonal(trips[t], 0)
+            times.append(parts.time or file.stem)
+        notes.warn(place)
     return tuple(times), trips
+
+
+def said_both_ways(demand: Floats, undirected: bool | None, notes: Notes) -> Floats:
+    """:func:`both_ways`, with a note where that was not asked for."""
+    found = both_ways(demand, undirected)
+    if undirected is None and found is not demand:
+        notes.say(
+            "no pair of nodes has trips listed both ways: they are taken in both directions; undirected_demand=False"
+        )
+    return found
 
 
 def both_ways(demand: Floats, undirected: bool | None) -> Floats:
@@ -140,11 +206,15 @@ def both_ways(demand: Floats, undirected: bool | None) -> Floats:
     return np.asarray(demand + demand.T - np.diag(np.diagonal(demand)))
 
 
-def _table(demands: list[Demand], place_of: dict[str, int]) -> Floats:
-    table = np.zeros((len(place_of), len(place_of)))
+def _table(place: Place, demands: list[Demand], place_of: dict[str, int], notes: Notes) -> Floats:
+    """``(V, V)`` demand: values times their routing units, which say how much capacity one of them takes."""
+    table = demand_table(place, len(place_of))
     for row in demands:
         pair = row.place.node(row.source, "source", place_of), row.place.node(row.target, "target", place_of)
-        table[pair] += row.place.number(row.value, "demand", "non-negative")
+        unit = row.place.number(row.unit, "the routing unit", "positive")
+        if row.hops.upper() != UNLIMITED:
+            notes.count("limits to the length of paths ({where}) are not used", row.place, row.hops, loud=True)
+        table[pair] += unit * row.place.number(row.value, "demand", "non-negative")
     return table
 
 
@@ -154,25 +224,27 @@ def _position(node: Node) -> tuple[float, float]:
     return node.place.number(node.x, "x"), node.place.number(node.y, "y")
 
 
-def _capacity(link: Link) -> float:
+def _capacity(link: Link, notes: Notes) -> float:
     installed, *modules = (link.place.number(text, "capacity", "non-negative") for text in link.capacities)
     size = installed or max(modules, default=0.0)
     if size == 0:
         link.place.fail("the link has no capacity and no module; pass capacity=")
+    if not installed:
+        notes.count("no capacity is installed ({where}): the largest module is taken", link.place, size)
     return size
 
 
 # -- the two ways to write it -----------------------------------------------------------------------------------------
 
 
-def _read(path: Path) -> Parts:
-    text = path.read_text(encoding="utf-8", errors="replace").removeprefix("\ufeff")
+def _read(path: Path, notes: Notes) -> Parts:
     place = Place(str(path))
-    if text.lstrip().startswith("<"):
-        return _read_xml(text, place)
+    if bytes_of(place).lstrip(b"\xef\xbb\xbf \t\r\n").startswith((b"<", b"\xff\xfe", b"\xfe\xff")):
+        return _read_xml(place, notes)
+    text = text_of(place, notes)
     if not text.lstrip().startswith(NATIVE):
         place.line(1).fail(f"expected {NATIVE!r} or XML")
-    return _read_native(text, place)
+    return _read_native(text, place, notes)
 
 
 class _Tokens:
@@ -199,13 +271,13 @@ class _Tokens:
     def word(self, what: str) -> str:
         token = self.peek()
         if token in ("", "(", ")"):
-            self.place.fail(f"expected {what}, not {repr(token) if token else 'the end of the file'}")
+            self.place.fail(f"expected {what}, not {shown(token) if token else 'the end of the file'}")
         self.at += 1
         return token
 
     def bracket(self, which: str) -> None:
         if self.peek() != which:
-            self.place.fail(f"expected {which!r}, not {repr(self.peek()) if self.peek() else 'the end of the file'}")
+            self.place.fail(f"expected {which!r}, not {shown(self.peek()) if self.peek() else 'the end of the file'}")
         self.at += 1
 
     def words(self, *what: str) -> list[str]:
@@ -229,11 +301,13 @@ class _Tokens:
         return found[:-1]
 
 
-def _read_native(text: str, place: Place) -> Parts:
+def _read_native(text: str, place: Place, notes: Notes) -> Parts:
     tokens = _Tokens(text, place)
-    parts = Parts([], [], [], "")
+    parts = Parts([], [], [])
     while tokens.peek():
-        section = tokens.word("a section such as NODES")
+        here, section = tokens.place, tokens.word("a section such as NODES")
+        if section not in SECTIONS:
+            notes.count(UNKNOWN, here, section[:40], loud=True)
         if section not in ("NODES", "LINKS", "DEMANDS"):
             content = tokens.rest()
             if section == "META" and "time" in content:
@@ -249,8 +323,8 @@ def _read_native(text: str, place: Place) -> Parts:
                 parts.links.append(_native_link(tokens, here))
             else:
                 source, target = tokens.words("source", "target")
-                _, value, _ = (tokens.word(what) for what in ("routing unit", "demand value", "max path length"))
-                parts.demands.append(Demand(here, source, target, value))
+                unit, value, hops = (tokens.word(w) for w in ("routing unit", "demand value", "max path length"))
+                parts.demands.append(Demand(here, source, target, value, unit, hops))
         tokens.bracket(")")
     return parts
 
@@ -268,15 +342,16 @@ def _after(words: list[str], key: str) -> str:
     return following[0] if following else ""
 
 
-def _read_xml(text: str, place: Place) -> Parts:
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        place.line(error.position[0]).fail(f"this is no XML ({error})")
+def _read_xml(place: Place, notes: Notes) -> Parts:
+    root = ElementTree.fromstring(xml_of(place, "XML"))
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
+    for element in root.iter():
+        for child in element:
+            if child.tag not in ELEMENTS.get(element.tag, {child.tag}):
+                notes.count(UNKNOWN, place, f"<{child.tag[:40]}> in <{element.tag}>", loud=True)
     if root.tag != "network":
-        place.fail(f"the root element must be <network>, not <{root.tag}>")
+        place.fail(f"the root element must be <network>, not <{root.tag[:60]}>")
     nodes = [
         Node(here, element.get("id", ""), element.findtext("coordinates/x"), element.findtext("coordinates/y"))
         for here, element in _elements(root, place, "networkStructure/nodes/node")
@@ -294,16 +369,27 @@ def _read_xml(text: str, place: Place) -> Parts:
         for here, element in _elements(root, place, "networkStructure/links/link")
     ]
     demands = [
-        Demand(here, *(_text(here, element, field) for field in ("source", "target", "demandValue")))
+        Demand(
+            here,
+            _text(here, element, "source"),
+            _text(here, element, "target"),
+            _text(here, element, "demandValue"),
+            (element.findtext("routingUnit") or "1").strip(),
+            (element.findtext("maxPathLength") or element.findtext("hopLimit") or UNLIMITED).strip(),
+        )
         for here, element in _elements(root, place, "demands/demand")
     ]
-    return Parts(nodes, links, demands, (root.findtext("meta/time") or "").strip())
+    found = root.find("networkStructure/nodes")
+    kind = None if found is None else found.get("coordinatesType")
+    if kind not in (None, *COORDINATES):
+        place.fail(f"coordinatesType must be {' or '.join(COORDINATES)}, not {shown(kind)}")
+    return Parts(nodes, links, demands, (root.findtext("meta/time") or "").strip(), kind)
 
 
 def _elements(root: ElementTree.Element, place: Place, path: str) -> Iterator[tuple[Place, ElementTree.Element]]:
     for number, element in enumerate(root.findall(path), 1):
         name = element.get("id")
-        yield Place(place.file, f"{element.tag} {name!r}" if name else f"{element.tag} number {number}"), element
+        yield Place(place.file, f"{element.tag} {shown(name)}" if name else f"{element.tag} number {number}"), element
 
 
 def _text(place: Place, element: ElementTree.Element, field: str) -> str:

@@ -6,7 +6,6 @@ The files are NYC Open Data. They need ``pyarrow``; of their columns four are re
 from __future__ import annotations
 
 import os
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfnet_envs.arrays import Floats, Ints
-from mfnet_envs.io.reading import Place, optional_package
+from mfnet_envs.io.files import GIB, LARGEST_TABLE, reading
+from mfnet_envs.io.notes import Notes
+from mfnet_envs.io.reading import NetworkFileError, Place
+from mfnet_envs.words import brief, is_whole, optional_package, shown
 
 # Yellow, green, and for-hire vehicles; the spelling's case has changed over the years.
 COLUMNS = {
@@ -68,16 +70,25 @@ def read_tlc(
         slot_minutes: a divisor of a day's 1440.
 
     Raises:
-        ValueError: ``slot_minutes`` does not divide the day. NetworkFileError: no parquet, or a column is missing.
+        TypeError: no paths. ValueError: ``slot_minutes`` does not divide the day, zones that are no ids, too large a
+            table. FileNotFoundError: no such file. NetworkFileError: no parquet, or a column is missing.
         ModuleNotFoundError: pyarrow is not installed.
     """
-    if slot_minutes < 1 or MINUTES_A_DAY % slot_minutes:
+    if not is_whole(slot_minutes, 1) or MINUTES_A_DAY % slot_minutes:
         raise ValueError(f"slot_minutes must divide the day's {MINUTES_A_DAY} minutes, not {slot_minutes!r}")
-    wanted = np.arange(1, LAST_ZONE + 1) if zones is None else np.unique(np.array(list(zones), np.int64))
+    wanted = _wanted(zones)
     v, slots = len(wanted), MINUTES_A_DAY // slot_minutes
+    if (size := 4 * 7 * slots * v * v) > LARGEST_TABLE:
+        limit = f"{size / GIB:.1f} GiB, over the limit of {LARGEST_TABLE / GIB:.0f}"
+        raise ValueError(
+            f"{v} zones in slots of {slot_minutes} minutes take {limit}; ask for fewer zones or longer slots"
+        )
     trips = np.zeros((7, slots, v, v), np.int32)
     duration, timed, seen, total = np.zeros((v, v)), np.zeros((v, v)), Counter[int](), 0
-    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
+    files = [paths] if isinstance(paths, str | os.PathLike) else list(paths) if isinstance(paths, Iterable) else []
+    if not files or not all(isinstance(path, str | os.PathLike) for path in files):
+        raise TypeError(f"paths must be one or several paths of parquet files, not {shown(paths)}")
+    for path in files:
         for pickup, dropoff, origin, destination in _batches(path):
             total += len(pickup)
             known = np.isin(origin, wanted) & np.isin(destination, wanted) & ~np.isnat(pickup)
@@ -89,27 +100,39 @@ def read_tlc(
             usual = (spent > 0) & (spent <= LONGEST_TRIP)
             np.add.at(duration, (ends[0][usual], ends[1][usual]), spent[usual])
             np.add.at(timed, (ends[0][usual], ends[1][usual]), 1)
-    _warn_of_losses(total, int(trips.sum()))
+    _warn_of_losses(", ".join(str(path) for path in files), total, int(trips.sum()))
     minutes = np.divide(duration, timed, out=np.full((v, v), np.nan), where=timed > 0)
     used = np.ones(v, bool) if zones is not None else trips.any((0, 1, 3)) | trips.any((0, 1, 2))
     return TripTable(wanted[used], trips[:, :, used][..., used], minutes[used][:, used], _days(seen))
 
 
+def _wanted(zones: Iterable[int] | None) -> Ints:
+    """LocationIDs, ascending, once each."""
+    if zones is None:
+        return np.arange(1, LAST_ZONE + 1)
+    given = list(zones) if isinstance(zones, Iterable) else [zones]
+    for zone in given:
+        if not is_whole(zone, 1) or zone > LAST_ZONE + 2:
+            raise ValueError(f"zones must be LocationIDs from 1 to {LAST_ZONE}, not {shown(zone)}")
+    return np.unique(np.array(given, np.int64))
+
+
 def _batches(path: str | os.PathLike[str]) -> Iterable[tuple[NDArray[Any], ...]]:
     """Pick-up and drop-off times, origins and destinations (0 where unknown), some hundred thousand rows at a time."""
     parquet = optional_package("pyarrow.parquet", "networks")
-    place = Place(str(path))
-    with open(path, "rb") as raw:
+    with reading(path, "parquet file") as place, open(path, "rb") as raw:
         try:
             file = parquet.ParquetFile(raw)
-        except Exception as error:  # pyarrow raises several kinds
-            place.fail(f"this is no parquet file ({error})")
-        columns = _columns(place, file.schema_arrow.names)
-        for batch in file.iter_batches(columns=columns):
-            table = {name: batch.column(name) for name in columns}
-            times = [np.asarray(table[name].cast("timestamp[us]")) for name in columns[:2]]
-            places = [np.asarray(table[name].cast("int64").fill_null(0)) for name in columns[2:]]
-            yield *times, *places
+            columns = _columns(place, file.schema_arrow.names)
+            for batch in file.iter_batches(columns=columns):
+                table = {name: batch.column(name) for name in columns}
+                times = [np.asarray(table[name].cast("timestamp[us]")) for name in columns[:2]]
+                places = [np.asarray(table[name].cast("int64").fill_null(0)) for name in columns[2:]]
+                yield *times, *places
+        except NetworkFileError:
+            raise
+        except Exception as error:  # pyarrow raises many kinds
+            place.fail(f"this is no parquet file, or it is damaged ({brief(error)})")
 
 
 def _columns(place: Place, names: list[str]) -> list[str]:
@@ -130,8 +153,8 @@ def _days(seen: Counter[int]) -> Ints:
     return np.bincount((dates + MONDAY) % 7, minlength=7).astype(np.int64)
 
 
-def _warn_of_losses(total: int, kept: int) -> None:
+def _warn_of_losses(file: str, total: int, kept: int) -> None:
     if kept < total:
-        share = (total - kept) / total
-        what = f"{total - kept:,} of {total:,} trips ({share:.1%})"
-        warnings.warn(f"{what} begin or end outside the wanted zones and are left out", stacklevel=3)
+        notes, what = Notes(), f"{total - kept:,} of {total:,} trips ({(total - kept) / total:.1%})"
+        notes.say(f"{what} begin or end outside the wanted zones and are left out", loud=True)
+        notes.warn(Place(file))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,18 @@ import networkx as nx
 import numpy as np
 
 from mfnet_envs.arrays import Floats
-from mfnet_envs.io.network_data import NetworkData, assembled
+from mfnet_envs.io.assembling import assembled
+from mfnet_envs.io.files import reading, text_of
+from mfnet_envs.io.network_data import NetworkData
 from mfnet_envs.io.networkx import links_of
+from mfnet_envs.io.notes import Notes
 from mfnet_envs.io.osmnx_graphml import read_graphml
-from mfnet_envs.io.reading import BPR_B, BPR_POWER, FIBRE_KM_PER_MS, Place, distances
+from mfnet_envs.io.reading import BPR_B, BPR_POWER, DECIMAL, FIBRE_KM_PER_MS, Place, distances, geographical
+from mfnet_envs.words import brief, positive, shown
 
 LICENCE = "Internet Topology Zoo: cite Knight et al. (2011)"
 USUAL_SPEED = 1e9  # bit/s, where no link states its speed
+GML_WORD = re.compile(r'"[^"]*"|#.*$|[^\s\[\]"#]+', re.MULTILINE)  # a string, a comment, or any other word
 
 
 def from_topology_zoo(path: str | os.PathLike[str], *, capacity: float | None = None) -> NetworkData:
@@ -31,36 +37,59 @@ def from_topology_zoo(path: str | os.PathLike[str], *, capacity: float | None = 
     by ``id`` where two share one. Many of these networks are in several pieces: see ``NetworkData.trimmed``.
 
     Raises:
-        NetworkFileError: no such format, or a number that is none.
+        ValueError: a capacity that is not positive. NetworkFileError: no such format, or a number that is none.
     """
-    return from_graph(read_gml(path) if Path(path).suffix == ".gml" else read_graphml(path), Path(path), capacity)
+    if capacity is not None:
+        positive(capacity=capacity)
+    with reading(path, "Topology Zoo graph"):
+        notes = Notes()
+        graph = read_gml(path, notes) if Path(path).suffix.lower() == ".gml" else read_graphml(path)
+        return from_graph(graph, Path(path), capacity, notes)
 
 
-def read_gml(path: str | os.PathLike[str]) -> nx.Graph[Any]:
+def read_gml(path: str | os.PathLike[str], notes: Notes) -> nx.Graph[Any]:
     """The graph in a GML file, parallel edges kept even where the file does not announce them.
 
     Raises:
         NetworkFileError: it is no GML.
     """
-    text = Path(path).read_text(encoding="utf-8", errors="replace")
-    if "multigraph" not in text.split("node", 1)[0]:
-        text = text.replace("[", "[\n  multigraph 1", 1)
-    try:
-        graph: nx.Graph[Any] = nx.parse_gml(text, label="id")
-    except Exception as error:  # networkx raises many kinds
-        Place(str(path)).fail(f"this is no GML ({error})")
+    with reading(path, "GML") as place:
+        text = text_of(place, notes)
+        text = GML_WORD.sub(lambda word: _number_spelt_out(place, word[0]), text)
+        if "multigraph" not in text.split("node", 1)[0]:
+            text = text.replace("[", "[ multigraph 1 ", 1)
+        try:
+            graph: nx.Graph[Any] = nx.parse_gml(text, label="id")
+        except Exception as error:  # networkx raises many kinds
+            place.fail(f"this is no GML ({brief(error)})")
     return graph
 
 
-def from_graph(graph: nx.Graph[Any], path: Path, capacity: float | None) -> NetworkData:
+def _number_spelt_out(place: Place, word: str) -> str:
+    """A number with the point that GML's grammar asks for: networkx reads 1e-06 as 1, then something named e.
+
+    Raises:
+        NetworkFileError: a word that begins as a number does, and is none.
+    """
+    if word[0] not in "+-.0123456789" or word.lstrip("+-") in ("INF", "NAN"):
+        return word
+    if not DECIMAL.fullmatch(word):
+        place.fail(f"this is no GML ({shown(word)} is no number)")
+    return re.sub("^([+-]?[0-9]+)(?=[eE])", r"\1.0", word)
+
+
+def from_graph(graph: nx.Graph[Any], path: Path, capacity: float | None, notes: Notes) -> NetworkData:
     file = str(path)
-    where = np.array([_position(Place(file, f"node {node!r}"), data) for node, data in graph.nodes(data=True)])
-    rows = links_of(file, graph, lambda place, edge: (_speed(place, edge),), loops=False)
+    where = np.array([_position(Place(file, f"node {shown(node)}"), data) for node, data in graph.nodes(data=True)])
+    rows = links_of(file, graph, lambda place, edge: (_speed(place, edge),), notes, loops=False)
     if not rows:
         Place(file).fail("there are no links")
     tail, head, speed = (np.array(column) for column in zip(*rows, strict=True))
-    km = _filled(distances(where, tail, head, on_earth=True), 1.0)
-    size = _filled(speed, USUAL_SPEED) if capacity is None else np.where(np.isnan(speed), capacity, speed)
+    km = _filled(distances(where, tail, head, on_earth=True), 1.0, "km of length", "coordinates", notes)
+    if capacity is None:
+        size = _filled(speed, USUAL_SPEED, "bit/s", "LinkSpeedRaw", notes)
+    else:
+        size = np.where(np.isnan(speed), capacity, speed)
     links = [
         (*ends, length / FIBRE_KM_PER_MS, bits, BPR_B, BPR_POWER, length)
         for *ends, length, bits in zip(tail, head, km, size, strict=True)
@@ -68,6 +97,7 @@ def from_graph(graph: nx.Graph[Any], path: Path, capacity: float | None) -> Netw
     names = [str(data.get("label") or node) for node, data in graph.nodes(data=True)]
     return assembled(
         Place(file),
+        notes,
         names if len(set(names)) == len(names) else [str(node) for node in graph],
         links,
         None,
@@ -82,14 +112,22 @@ def from_graph(graph: nx.Graph[Any], path: Path, capacity: float | None) -> Netw
 def _position(place: Place, data: dict[str, Any]) -> tuple[float, float]:
     if "Longitude" not in data or "Latitude" not in data:
         return np.nan, np.nan
-    return place.number(data["Longitude"], "Longitude"), place.number(data["Latitude"], "Latitude")
+    where = place.number(data["Longitude"], "Longitude"), place.number(data["Latitude"], "Latitude")
+    if not geographical(np.array([where])):
+        place.fail(f"Longitude and Latitude must lie within 180 and 90 degrees, not {where}")
+    return where
 
 
 def _speed(place: Place, edge: dict[str, Any]) -> float:
     return place.number(edge["LinkSpeedRaw"], "LinkSpeedRaw", "positive") if "LinkSpeedRaw" in edge else np.nan
 
 
-def _filled(values: Floats, otherwise: float) -> Floats:
+def _filled(values: Floats, otherwise: float, unit: str, source: str, notes: Notes) -> Floats:
     """Gaps (NaN) filled with the median of the rest, or with ``otherwise``."""
     gaps = np.isnan(values)
-    return np.where(gaps, otherwise if gaps.all() else np.median(values[~gaps]), values)
+    if not gaps.any():
+        return values
+    filling = otherwise if gaps.all() else float(np.median(values[~gaps]))
+    rule = "a usual value" if gaps.all() else "the median of the others"
+    notes.say(f"{gaps.sum():,} of {len(values):,} links are without {source}: {filling:.6g} {unit} is taken, {rule}")
+    return np.where(gaps, filling, values)

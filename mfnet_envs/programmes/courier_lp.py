@@ -22,6 +22,7 @@ import numpy as np
 from mfnet_envs.arrays import Bools, Floats, Ints
 from mfnet_envs.matching import ExpectedMin
 from mfnet_envs.programmes.pieces import tangents
+from mfnet_envs.words import NotSolvedError
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def solve(data: Couriers, phi: ExpectedMin | None) -> Flows:
         phi: law of the matching at a finite population; None for the fluid limit.
 
     Raises:
-        RuntimeError: the solver stopped without an optimum.
+        NotSolvedError: the solver stopped without an optimum.
     """
     from scipy.optimize import linprog
     from scipy.sparse import coo_array, csr_array, hstack, vstack
@@ -96,7 +97,7 @@ def solve(data: Couriers, phi: ExpectedMin | None) -> Flows:
         method="highs",
     )
     if not found.success:
-        raise RuntimeError(f"the couriers' programme has no optimum: {found.message}")
+        raise NotSolvedError(f"the couriers' programme has no optimum: {found.message}")
     sent = np.zeros(data.legal.shape)
     sent[state, action] = found.x[len(giver) :]
     primal = -float(found.fun)

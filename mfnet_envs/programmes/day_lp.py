@@ -34,6 +34,7 @@ from mfnet_envs.matching import ExpectedMin
 from mfnet_envs.model import Branch
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.programmes.pieces import arcs, by_slot, shares, tangents
+from mfnet_envs.words import NotSolvedError
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def solve(day: Day, hours: list[Hour]) -> Flows:
     """The optimum, by scipy's HiGHS.
 
     Raises:
-        RuntimeError: the solver stopped without an optimum.
+        NotSolvedError: the solver stopped without an optimum.
     """
     from scipy.optimize import linprog
 
@@ -104,7 +105,7 @@ def solve(day: Day, hours: list[Hour]) -> Flows:
         method="highs-ipm",  # up to three times faster here than the simplex, with the same vertex at the end
     )
     if not found.success:
-        raise RuntimeError(f"the programme of the day has no optimum: {found.message}")
+        raise NotSolvedError(f"the programme of the day has no optimum: {found.message}")
     primal = -float(found.fun)
     dual = -float(height @ found.ineqlin.marginals + np.tile(fixed, len(hours)) @ found.eqlin.marginals)
     flows = found.x.reshape(len(hours), -1)[:, 2 * nodes : 2 * nodes + len(way.origin)]

@@ -13,6 +13,7 @@ import numpy as np
 from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.matching import ExpectedMin
 
+APART = 1e-6  # slopes
 NOBODY = 1e-9  # agents: a flow below is none
 
 
@@ -26,6 +27,24 @@ def slopes(rate: Floats, phi: ExpectedMin | None) -> list[Floats]:
     [[1.0, 0.0]]
     """
     return [np.append(np.ones(1) if phi is None else phi.slopes(v), 0.0) for v in range(len(rate))]
+
+
+def fewer(slope: Floats, most: int) -> tuple[Floats, Floats]:
+    """At most ``most`` tangents of the function with these falling slopes of unit width, the last one flat.
+
+    Returns:
+        slopes and widths of the least of these tangents, which is nowhere below the function.
+    """
+    height = np.cumsum(slope) - slope * np.arange(1, len(slope) + 1)  # of each tangent at 0
+    begin = int(np.searchsorted(-slope, -1 + 1e-12))  # before, all of them are the same
+    kept = np.unique([0, *np.linspace(begin, len(slope) - 1, most - 1).round().astype(int)])
+    apart = [0]  # slopes that differ by rounding alone cross anywhere
+    for k in kept[1:-1].tolist():
+        if slope[k] < slope[apart[-1]] - APART and slope[k] > APART:
+            apart.append(k)
+    kept = np.array([*apart, len(slope) - 1])
+    crossing = np.diff(height[kept]) / -np.diff(slope[kept])
+    return slope[kept], np.append(np.diff(crossing, prepend=0.0), np.inf)
 
 
 class Tangents(NamedTuple):

@@ -20,6 +20,7 @@ import numpy as np
 from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.matching import ExpectedMin
 from mfnet_envs.programmes.pieces import arcs, by_slot, shares, tangents
+from mfnet_envs.words import NotSolvedError
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def solve(fleet: Fleet, phi: ExpectedMin | None) -> Flows:
         phi: law of the matching at a finite population; None for the fluid limit, where m_v <= min(n_v, rate_v).
 
     Raises:
-        RuntimeError: the solver stopped without an optimum.
+        NotSolvedError: the solver stopped without an optimum.
     """
     from scipy.optimize import linprog
     from scipy.sparse import block_array, csr_array, eye_array
@@ -91,6 +92,6 @@ def solve(fleet: Fleet, phi: ExpectedMin | None) -> Flows:
         method="highs",
     )
     if not found.success:
-        raise RuntimeError(f"the stationary programme has no optimum: {found.message}")
+        raise NotSolvedError(f"the stationary programme has no optimum: {found.message}")
     sent = by_slot(found.x[2 * nodes :], way, fleet.neighbors.shape)
     return Flows(-float(found.fun), found.x[nodes : 2 * nodes], sent)

@@ -20,7 +20,10 @@ import numpy as np
 from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.matching import ExpectedMin
 from mfnet_envs.network import StateNetwork
-from mfnet_envs.programmes.pieces import slopes
+from mfnet_envs.programmes.pieces import fewer, slopes
+from mfnet_envs.words import NotSolvedError
+
+COLUMNS = 400_000  # pieces of phi times steps that a solver manages in a minute or two; beyond, a quarter of them
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ def solve(data: Transport, *, fluid: bool) -> Solution:
         method="highs-ipm",
     )
     if result.status != 0:
-        raise RuntimeError(f"the linear programme did not solve: {result.message}")
+        raise NotSolvedError(f"the linear programme did not solve: {result.message}")
     capped = np.isfinite(upper)
     dual = -float(start @ result.eqlin.marginals + upper[capped] @ result.upper.marginals[capped])
     moves = np.zeros((steps, *data.network.neighbors.shape))
@@ -103,9 +106,14 @@ def _incidence(rows: Ints, count: int, values: Floats | None = None) -> Any:
 def _pieces(data: Transport, phi: ExpectedMin | None) -> tuple[Ints, Floats, Floats]:
     """phi's linear pieces, (owner node, slope, width in agents): one per integer, the last one flat and open.
 
-    Without ``phi`` those of min(n, rate): one of the rate's width, and the flat one.
+    Without ``phi`` those of min(n, rate): one of the rate's width, and the flat one. Where there would be more than
+    ``COLUMNS`` in all, phi is bounded from above by some of its tangents.
     """
     parts = slopes(data.rate, phi)
     owner = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     slope = np.concatenate(parts)
-    return owner, slope, np.where(slope > 0, data.rate[owner] if phi is None else 1.0, np.inf)
+    if len(slope) * data.horizon <= COLUMNS:
+        return owner, slope, np.where(slope > 0, data.rate[owner] if phi is None else 1.0, np.inf)
+    few = [fewer(part, max(8, COLUMNS // (4 * data.horizon * len(parts)))) for part in parts]
+    owner = np.repeat(np.arange(len(few)), [len(slope) for slope, _ in few])
+    return owner, np.concatenate([slope for slope, _ in few]), np.concatenate([width for _, width in few])

@@ -2,36 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 from typing import Any
 
 import networkx as nx
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mfnet_envs.arrays import Bools, Floats, Ints
+from mfnet_envs.arrays import Bools, Floats, Ints, array_of
 from mfnet_envs.network import StateNetwork
-from mfnet_envs.words import is_whole, whole
+from mfnet_envs.words import COUNTABLE, HUGE, did_you_mean, fits, is_whole, shown, whole
+
+MOVE_BYTES = 64  # of the tables that say where a move leads, what it pays and whether it is legal
+WORLDS = 256  # whose rewards an evaluation holds, step by step
 
 
 def network_of(
     rows: int, cols: int, graph: nx.Graph[Any] | Sequence[tuple[int, int]] | None, layers: int = 1
 ) -> StateNetwork:
-    """The ``rows`` x ``cols`` grid, or instead of it a networkx graph or a list of edges between 0 .. V - 1."""
-    return StateNetwork.grid(rows, cols, layers) if graph is None else StateNetwork(as_graph(graph), layers)
+    """The ``rows`` x ``cols`` grid, or instead of it a networkx graph or a list of edges.
+
+    Raises:
+        ValueError: no such thing, or more states and moves than memory holds.
+    """
+    network = StateNetwork.grid(rows, cols, layers) if graph is None else StateNetwork(as_graph(graph), layers)
+    hub = int(network.degrees.argmax())
+    widest = int(network.degrees[hub]) + 1
+    many = f"{network.num_states:,} states of {network.num_nodes:,} nodes"
+    fits(
+        f"{many} with up to {widest:,} moves each (node {shown(network.nodes[hub])}),",
+        network.num_states,
+        widest,
+        itemsize=MOVE_BYTES,
+    )
+    return network
 
 
 def as_graph(graph: nx.Graph[Any] | Sequence[tuple[int, int]]) -> nx.Graph[Any]:
-    """A list of edges as a graph whose nodes stand in ascending order; a graph as it is."""
+    """A list of edges as a graph whose nodes stand in the order in which they come; a graph as it is."""
     if isinstance(graph, nx.Graph):
         return graph
-    edges = list(graph)
-    if not all(len(edge) == 2 for edge in edges):
-        raise ValueError("graph must be a networkx graph or a list of edges such as [[0, 1], [1, 2]]")
-    ordered: nx.Graph[Any] = nx.Graph()
-    ordered.add_nodes_from(sorted({node for edge in edges for node in edge}))
-    ordered.add_edges_from((a, b) for a, b in edges)
-    return ordered
+    wanted = "graph must be a networkx graph or a list of edges such as [[0, 1], [1, 2]]"
+    if not is_list(graph):
+        raise ValueError(f"{wanted}, not {shown(graph)}")
+    edges: nx.Graph[Any] = nx.Graph()
+    for edge in graph:
+        ends = [*edge] if is_list(edge) else []
+        if len(ends) != 2 or not all(map(_is_label, ends)):
+            raise ValueError(f"{wanted}; {shown(edge)} is no pair of nodes, which are whole numbers or names")
+        edges.add_edge(*(int(end) if isinstance(end, Integral) else end for end in ends))
+    return edges
+
+
+def is_list(value: Any) -> bool:
+    """Whether ``value`` is a list, a tuple or an array of at least one axis."""
+    return isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim > 0)
+
+
+def _is_label(node: Any) -> bool:
+    return isinstance(node, str) or is_whole(node)
 
 
 def moves(network: StateNetwork) -> tuple[Ints, Bools]:
@@ -40,17 +70,73 @@ def moves(network: StateNetwork) -> tuple[Ints, Bools]:
     return np.where(legal, network.neighbors, network.neighbors[:, :1]), legal
 
 
-def per_node(name: str, values: ArrayLike, network: StateNetwork) -> Floats:
-    """``values`` as ``(V,)`` finite non-negative numbers; a single number stands for all nodes."""
-    numbers = np.asarray(values, np.float64)
-    if numbers.shape not in ((), (network.num_nodes,)) or not (np.isfinite(numbers).all() and (numbers >= 0).all()):
-        raise ValueError(f"{name} must be {network.num_nodes} non-negative numbers, one per node")
+def per_node(name: str, values: ArrayLike | Mapping[Any, float], network: StateNetwork) -> Floats:
+    """``values`` as ``(V,)`` finite non-negative numbers.
+
+    Args:
+        values: one number for all nodes; a list in the graph's own order of nodes, however the graph was given; or a
+            dict with a number for each node's label.
+
+    Raises:
+        ValueError: naming the option, and the labels that are unknown or missing.
+    """
+    if isinstance(values, Mapping):
+        values = _by_label(name, values, network)
+    wanted = f"{name} must be {network.num_nodes} non-negative numbers, one per node"
+    try:
+        numbers = array_of(name, values).astype(np.float64)
+    except ValueError:
+        raise ValueError(f"{wanted}, not {shown(values)}") from None
+    if numbers.shape not in ((), (network.num_nodes,)):
+        raise ValueError(f"{wanted}, not {len(numbers) if numbers.ndim == 1 else f'shape {numbers.shape}'}")
+    if not ((numbers >= 0) & (numbers <= HUGE)).all():
+        raise ValueError(f"{wanted}, at most {HUGE:g}, not {shown(values)}")
     return np.broadcast_to(numbers, network.num_nodes).copy()
+
+
+def _by_label(name: str, values: Mapping[Any, Any], network: StateNetwork) -> list[Any]:
+    """The numbers of a dict in the order of nodes; JSON makes strings of keys, so a label's text will do too."""
+    text = {str(label): label for label in network.nodes}
+    known = set(network.nodes)
+    given = {key if key in known else text.get(str(key), key): value for key, value in values.items()}
+    strangers = [key for key in given if key not in known]
+    if strangers:
+        near = did_you_mean(strangers[0], text)
+        raise ValueError(f"{name} has a number for {shown(strangers[0])}, which is no node of the graph{near}")
+    missing = [label for label in network.nodes if label not in given]
+    if missing:
+        some = ", ".join(map(shown, missing[:3])) + (", ..." if len(missing) > 3 else "")
+        raise ValueError(f"{name} has no number for {len(missing):,} of {network.num_nodes:,} nodes: {some}")
+    return [given[label] for label in network.nodes]
+
+
+def order_note(network: StateNetwork, **lists: Any) -> tuple[str, ...]:
+    """A sentence where numbers were listed for whole-numbered nodes that do not come in ascending order."""
+    named = [name for name, given in lists.items() if is_list(given) and len(given) > 1]
+    if not named or not all(map(is_whole, network.nodes)) or list(network.nodes) == sorted(network.nodes):
+        return ()
+    order = ", ".join(map(str, network.nodes[:4])) + (", ..." if network.num_nodes > 4 else "")
+    return (f"{' and '.join(named)}: listed in the order in which the graph names its nodes: {order}",)
+
+
+def drawable(name: str, value: float, rate: Floats) -> Floats:
+    """``rate``, the means of Poisson numbers, if these are whole numbers that can be counted.
+
+    Raises:
+        ValueError: naming the option that makes them too large.
+    """
+    if not rate.sum() < COUNTABLE:
+        raise ValueError(
+            f"{name}={shown(value)} makes {rate.sum():.3g} arrivals in a step with this population, more than can be "
+            f"counted one by one (2**53): ask for a smaller {name} or population"
+        )
+    return rate
 
 
 def evaluation(horizon: int, warmup: int) -> tuple[int, int]:
     """The evaluation steps, of which the first ``warmup`` do not count."""
     steps = whole("horizon", horizon)
+    fits(f"horizon={shown(horizon)} steps of {WORLDS} worlds' rewards", steps, WORLDS)
     if not is_whole(warmup) or warmup >= steps:
-        raise ValueError(f"warmup must be an integer 0 .. {steps - 1}, shorter than the horizon, not {warmup!r}")
+        raise ValueError(f"warmup must be an integer 0 .. {steps - 1}, shorter than the horizon, not {shown(warmup)}")
     return steps, int(warmup)

@@ -19,6 +19,8 @@ information); ``ue`` and ``so``, the splits of the user equilibrium and of the s
 
 Reference values (total time of equilibrium and optimum, vehicles): demand 2: 104 and 103.385; 4: 348.923 and 287.385
 (price of anarchy 1.214); 6: 552 and 498; from 10 on they agree. With ``close_bridge`` the equilibrium at 6 is 498 too.
+The network in the Transportation Networks' file, where trips only leave s and only reach t, gives 552 and 498 as well:
+``MFNet-Routing-v0`` with ``network="Braess_net.tntp"``.
 
 Parameters: see :class:`Braess`; trips pay as in ``Congestion.branch_rewards``. Source: Braess (1968), in the
 numbers of Murchland and of LeBlanc. Versions: v0, first release.

@@ -37,7 +37,7 @@ is drawn once, from ``default_rng(3)``. Versions: v0, first release.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import Any
 
@@ -56,7 +56,7 @@ from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform
 from mfnet_envs.programmes import courier_lp
 from mfnet_envs.scenarios import _options as options
 from mfnet_envs.wording import Headline, Wording
-from mfnet_envs.words import checked_population, non_negative, whole
+from mfnet_envs.words import checked_population, fits, is_whole, non_negative, shown, whole
 
 EMPTY, LOADED = 0, 1  # groups
 DELIVER, ACT = 0, 1  # branches
@@ -69,9 +69,10 @@ class Courier(LocalModel):
         population: N, the number of couriers.
         rows, cols: size of the grid; ignored when ``graph`` is given.
         graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
-        depots: nodes where bags are filled; default: the middle cell of a grid, the first central node of a graph.
-        demand: ``(V,)`` weights, scaled to ``total_demand``; those of depots are dropped. Default: exponential numbers
-            drawn from ``default_rng(demand_seed)``.
+        depots: nodes where bags are filled, by label, else by their place among the nodes; default: the middle cell of
+            a grid, the first central node of a graph.
+        demand: weights per node, a list in the graph's order or a dict by label, scaled to ``total_demand``; those of
+            depots are dropped. Default: exponential numbers drawn from ``default_rng(demand_seed)``.
         total_demand: parcels per courier and step, sum of lambda.
         capacity: C, parcels in a full bag.
         move_cost: paid for a walk; a delivery pays 1.
@@ -120,16 +121,19 @@ class Courier(LocalModel):
     ) -> None:
         loads = whole("capacity", capacity) + 1
         non_negative(total_demand=total_demand, move_cost=move_cost)
+        nodes = whole("rows", rows) * whole("cols", cols) if graph is None else 1
+        fits(f"capacity={shown(capacity)} parcels for each of rows x cols nodes", nodes, loads, itemsize=100)
         network = options.network_of(rows, cols, graph, loads)
         self.depots = _depots(network, rows // 2 * cols + cols // 2 if graph is None else None, depots)
         if demand is None:
-            demand = np.random.default_rng(demand_seed).gamma(1.0, 1.0, network.num_nodes)
+            demand = np.random.default_rng(whole("demand_seed", demand_seed, 0)).gamma(1.0, 1.0, network.num_nodes)
         weights = np.where(self.depots, 0.0, options.per_node("demand", demand, network))
         if weights.sum() == 0:
             raise ValueError("demand must be positive somewhere outside the depots")
+        self.notes = (*self.notes, *options.order_note(network, demand=demand))
         self.demand: Floats = total_demand * weights / weights.sum()
         self.move_cost = float(move_cost)
-        self.rate: Floats = checked_population(population) * self.demand
+        self.rate: Floats = options.drawable("total_demand", total_demand, checked_population(population) * self.demand)
         self._phi: ExpectedMin | None = ExpectedMin(self.rate)
         load = np.tile(np.arange(loads), network.num_nodes)
         self._loaded: Bools = load > 0
@@ -270,14 +274,17 @@ build = Courier
 
 def _depots(network: StateNetwork, middle: int | None, depots: Sequence[int] | None) -> Bools:
     """``(V,)`` bool."""
-    nodes = network.num_nodes
     if depots is None:
         central = [network.nodes.index(nx.center(network.graph)[0])] if middle is None else [middle]
-        return np.isin(np.arange(nodes), central)
-    chosen = np.asarray(depots)
-    if chosen.ndim != 1 or not len(chosen) or chosen.dtype.kind not in "iu" or not set(chosen) <= set(range(nodes)):
-        raise ValueError(f"depots must be a list of nodes, at least one of 0 .. {nodes - 1}, not {depots!r}")
-    return np.isin(np.arange(nodes), chosen)
+        return np.isin(np.arange(network.num_nodes), central)
+    place = {label: v for v, label in enumerate(network.nodes)}
+    given: list[Any] = [*depots] if options.is_list(depots) else []
+    labels: list[Any] = [tuple(node) if isinstance(node, list) else node for node in given]  # JSON has no tuples
+    chosen: list[Any] = [place.get(v, v) if isinstance(v, Hashable) and not isinstance(v, bool) else v for v in labels]
+    if not chosen or not all(is_whole(node) and node < len(place) for node in chosen):
+        wanted = f"at least one of 0 .. {len(place) - 1} or of the graph's labels"
+        raise ValueError(f"depots must be a list of nodes, {wanted}, not {shown(depots)}")
+    return np.isin(np.arange(len(place)), chosen)
 
 
 def _actions(network: StateNetwork, depots: Bools) -> tuple[Ints, Bools]:

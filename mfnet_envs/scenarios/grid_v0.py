@@ -44,7 +44,7 @@ from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform, weighted
 from mfnet_envs.programmes import transport_lp
 from mfnet_envs.scenarios import _options as options
 from mfnet_envs.wording import Headline, Wording
-from mfnet_envs.words import checked_population, non_negative, one_of, whole
+from mfnet_envs.words import checked_population, non_negative, one_of
 
 SERVED, MOVED = 0, 1  # branches
 COMPASS = ((0, 0), (-1, 0), (0, 1), (1, 0), (0, -1))  # stay, up, right, down, left
@@ -85,7 +85,8 @@ class Grid(LocalModel):
         population: N, the number of drivers.
         rows, cols: size of the grid; ignored when ``graph`` is given.
         graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
-        demand: ``(V,)`` weights, scaled to ``total_demand``; default: ``layout`` on a grid, equal on a graph.
+        demand: weights per node, a list in the graph's order or a dict by label, scaled to ``total_demand``; default:
+            ``layout`` on a grid, equal on a graph.
         layout: "two_hotspots", "four_corners" or "even".
         total_demand: riders per driver and step, sum of lambda.
         fare, move_cost: earned when served, paid for an empty move; both >= 0.
@@ -146,10 +147,11 @@ class Grid(LocalModel):
         weights = options.per_node("demand", demand, network)
         if weights.sum() == 0:
             raise ValueError("demand must be positive somewhere")
+        self.notes = (*self.notes, *options.order_note(network, demand=demand))
         self.demand: Floats = total_demand * weights / weights.sum()
         self.fare, self.move_cost, self.matching, self.is_fluid = float(fare), float(move_cost), matching, False
         self.moves, legal = _compass_moves(network, rows, cols) if graph is None else options.moves(network)
-        self.rate: Floats = checked_population(population) * self.demand
+        self.rate: Floats = options.drawable("total_demand", total_demand, checked_population(population) * self.demand)
         self._phi: ExpectedMin | None = ExpectedMin(self.rate)
         dropoff = np.where(network.neighbors < 0, network.neighbors[:, :1], network.neighbors)
         degree = (network.neighbors >= 0).sum(1, keepdims=True)
@@ -162,7 +164,7 @@ class Grid(LocalModel):
             legal=legal,
             quota=Quota(SERVED, self.rate) if matching == "physical" else None,
             gamma=gamma,
-            evaluation=(whole("horizon", horizon), 0),
+            evaluation=options.evaluation(horizon, 0),
             kernel_reads="own",
             reference_counts=self.rate,
         )
@@ -193,7 +195,8 @@ class Grid(LocalModel):
     @reads("branch_rewards")
     def bound(self) -> Certificate:
         """The programme's value with the branch rewards in force, whichever way fares depend on node and action."""
-        solution = transport_lp.solve(self._transport(), fluid=self.is_fluid)
+        fluid = self._phi is None or bool(self._phi.wide.any())
+        solution = transport_lp.solve(self._transport(), fluid=fluid)
         return Certificate(
             value=solution.value,
             criterion="discounted",
@@ -201,7 +204,8 @@ class Grid(LocalModel):
             kind="lp",
             horizon=self.evaluation[0],
             gap=solution.gap,
-            assumption="every policy, central and history dependent included, from the uniform initial law",
+            assumption="every policy, central and history dependent included, from the uniform initial law"
+            + ("; by the fluid programme, any population" if fluid and not self.is_fluid else ""),
         )
 
     def heuristics(self) -> dict[str, Policy]:

@@ -1,9 +1,10 @@
 """MFNet-Packet-v0: packets find their way through a backbone of queues.
 
 N agents stand for the packets in a network of directed links. A packet waits in the queue of its link, then chooses the
-next link towards its destination; where it is delivered the next packet starts. By default links are M/M/1 queues:
-with n packets on a link of capacity c its flow is c n / (1 + n), and each packet leaves in a step with probability
-dt c / (1 + n).
+next link towards its destination; where it is delivered the next packet starts, or, where more packets end than start,
+at the nearest router where it is the other way round: packets are sent in the proportions of the demand as given, under
+every policy (``mfnet_envs.engines.respawn``). By default links are M/M/1 queues: with n packets on a link of capacity c
+its flow is c n / (1 + n), and each packet leaves in a step with probability dt c / (1 + n).
 
 ========== =========================================================================================================
 states     (link, destination), and (node, destination) for one step where a packet starts; destinations are the layers
@@ -15,49 +16,62 @@ kernel     leave with probability g_e for the chosen link, or for the next packe
            With ``blocking=B`` a link that holds n packets admits with probability max(0, 1 - n / B), and one that is
            refused stays where it is: reads the links ahead, too
 law        "mm1", or "point_queue": a fixed time 1 / c up to the capacity, then a queue
-criterion  throughput: reward per step times full_scale, 1,200 steps of which 700 warm-up; gamma .99
+criterion  throughput: reward per step times full_scale, 1,200 steps of which 700 warm-up, or 60 mean trips of which 35
+           where these take longer; gamma .99
 start      the steady state of shortest paths on links that never fill
 bound      optimal routing in the sense of Bertsekas and Gallager, a convex programme (a linear one for point queues):
            theta* times the demand, for every policy and every population, with blocking or without
 ========== =========================================================================================================
 
-Heuristics: ``random`` (any link from which the destination can be reached); ``shortest_path`` (hops);
-``inverse_capacity`` (shortest paths with weights 1 / c); ``ecmp`` (equal odds for all links on a path of fewest hops);
-``join_shortest_queue`` (of these, the link with the shortest delay now: 1-hop information); ``backpressure`` (the
-greatest fall of packets for the same destination plus hops to go, times capacity: 1-hop information); ``ue`` (mm1 only)
-and ``so``, the splits of the user equilibrium and of the system optimum.
+Heuristics: ``random`` (any link from which the destination can be reached); ``shortest_path`` (hops; of several such
+links the last); ``inverse_capacity`` (likewise, with weights 1 / c); ``ecmp`` (equal odds for all links on a path of
+fewest hops); ``join_shortest_queue`` (of these, the link with the shortest delay now: 1-hop information);
+``backpressure`` (the greatest fall of packets for the same destination plus hops to go, times capacity: 1-hop
+information); ``ue`` (mm1 only) and ``so``, the splits of the user equilibrium and of the system optimum.
 
 The default backbone is made here: a ring of 8 routers with two chords and gravity demand. ``network`` takes a file or
 name that ``mfnet_envs.io.load`` reads, such as "topohub:sndlib/abilene" with the package topohub installed, or a
-``NetworkData``. Known values, total demand 1: Abilene, c = .29066, 19.853 packets on the way at the optimum, with as
-many the equilibrium carries .986 of the demand and fewest hops .834; GEANT, c = .12282, 24.772, .990 and .912.
+``NetworkData``. Known values, total demand 1, N infinite (capacity, packets on the way at the optimum, share of the
+demand that the equilibrium and fewest hops carry with as many, held by ``tests/test_congestion.py``):
+
+========= ======== =========== ======== ====== =====
+network   balance  capacity    packets  ue     hops
+========= ======== =========== ======== ====== =====
+abilene   False    0.34032     15.188   0.985  0.844
+abilene   True     0.30019     18.593   0.985  0.844
+geant     False    0.19715     15.999   0.991  0.888
+geant     True     0.10218     34.488   0.986  0.912
+========= ======== =========== ======== ====== =====
 
 Parameters: see :class:`Packet`; trips pay as in ``Congestion.branch_rewards``. Versions: v0, first release.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from mfnet_envs import registration
 from mfnet_envs.engines import turns
-from mfnet_envs.engines.congestion import LABELS, LEARNER_NEEDS, NEEDS, Congestion
+from mfnet_envs.engines.assignment import shortest_paths
+from mfnet_envs.engines.clock import STEPS, WARM_STEPS, Pace
+from mfnet_envs.engines.congestion import LABELS, LEARNER_NEEDS, NEEDS, Congestion, enough_vehicles
 from mfnet_envs.engines.link_laws import MM1, PointQueue
-from mfnet_envs.engines.roads import Roads
-from mfnet_envs.io.network_data import NetworkData, with_uniform_capacity
+from mfnet_envs.engines.roads import Roads, Trips
+from mfnet_envs.io.network_data import NetworkData, with_capacity, with_uniform_capacity
 from mfnet_envs.scenarios.routing_v0 import loaded
 from mfnet_envs.wording import Wording
-from mfnet_envs.words import is_number, one_of
+from mfnet_envs.words import checked_population, is_number, one_of, positive, shown
 
 if TYPE_CHECKING:
     from mfnet_envs.policy import Policy
 
 LAWS = ("mm1", "point_queue")
+LARGEST_CAPACITY = 1e12  # of the whole demand: programmes tell larger ones from none no more
 ROUTERS, CHORDS = 8, ((0, 4), (2, 6))
 
 
@@ -92,15 +106,19 @@ class Packet(Congestion):
         population: N, the number of agents; they stand for ``vehicles`` packets.
         network: a file or name for ``mfnet_envs.io.load``, a NetworkData, or None for the generated backbone.
         law: "mm1" or "point_queue".
-        utilisation: the demand is scaled to total 1 and all links get the capacity at which shortest paths in hops fill
-            the busiest one to this share; None: demand and capacities of the network, in one unit.
+        utilisation: the demand is scaled to total 1 and all links get the capacity at which ``shortest_path`` fills the
+            busiest one to this share; None: demand and capacities of the network, in one unit.
+        capacity: of every link, instead of the above; the demand is scaled all the same.
         vehicles: packets in the network; default: as many as the best routing of the whole demand needs (point queues:
             as shortest paths on an empty network need).
         blocking: None, or the number B of packets that fill a link.
-        dt: length of a step; default: half the shortest time 1 / c.
+        dt: length of a step; default: half the shortest time 1 / c, or longer where links are so unlike that a trip
+            would take needlessly many steps (see ``model.notes``).
         balance: change the demand, as little as iterative fitting does, so that as many packets start at each node as
-            end there (``model.balancing`` is the share changed); if False, the trips that the rows make in the long
-            run count.
+            end there (``model.balancing`` is the share changed); if False, the demand as given counts.
+        close: a link to close, by the labels where it begins and ends such as ``("a", "b")``, or a list of links; the
+            way back is another link. What is set by rule (capacities, demand, ``vehicles`` and ``dt``) is set on the
+            open network.
         gamma: of the discounted return.
 
     Raises:
@@ -130,33 +148,57 @@ class Packet(Congestion):
         network: str | os.PathLike[str] | NetworkData | None = None,
         law: Literal["mm1", "point_queue"] = "mm1",
         utilisation: float | None = 0.9,
+        capacity: float | None = None,
         vehicles: float | None = None,
         blocking: float | None = None,
         dt: float | None = None,
-        balance: bool = True,
+        balance: bool = False,
+        close: Sequence[Any] | None = None,
         gamma: float = 0.99,
     ) -> None:
         one_of("law", law, LAWS)
-        if utilisation is not None and not (is_number(utilisation) and 0 < utilisation < 1):
-            raise ValueError(f"utilisation must lie between 0 and 1, or be None, not {utilisation!r}")
+        if utilisation is not None and not (is_number(utilisation) and 1e-12 <= utilisation < 1):
+            raise ValueError(f"utilisation must lie between 0 and 1, or be None, not {shown(utilisation)}")
+        checked_population(population)
+        options = {"capacity": capacity, "vehicles": vehicles, "blocking": blocking, "dt": dt}
+        positive(**{name: number for name, number in options.items() if number is not None})
         data = generated_backbone() if network is None else loaded(network)
         data, change = data.balanced() if balance else (data, 0.0)
-        if utilisation is not None:
-            data = with_uniform_capacity(dataclasses.replace(data, demand=data.demand / data.demand.sum()), utilisation)
-        capacity = np.array(data.capacity)
+        data = data.useful()
+        changed = data.notes or close
+        data = scaled(data, utilisation, capacity)
+        each = 1 / data.capacity
+        roads, total, chosen = roads_of(data), float(data.demand.sum()), vehicles
+        flow = shortest_paths(roads, Trips.of(data.demand), each).link_flow
+        pace = Pace.of(each, flow, 0 * each, total, dt, lambda: float(flow @ each) / total)
+        notes, caveats = pace.questioned(dt, asks_unit=False)
+        if close is not None:
+            if vehicles is None:
+                vehicles = enough_vehicles(roads, Trips.of(data.demand), queues(data, law), pace.dt * total)
+            data = data.closed(close).useful()
+            notes.append("capacities, demand, packets and dt, where set by rule, are those of the open network")
         super().__init__(
-            Roads(data.tail, data.head, data.num_nodes, data.first_through),
-            MM1(capacity) if law == "mm1" else PointQueue(1 / capacity, capacity),
+            roads_of(data),
+            queues(data, law),
             np.asarray(data.demand),
             population,
             vehicles=vehicles,
-            dt=0.5 / float(capacity.max()) if dt is None else dt,
+            dt=pace.dt,
             blocking=blocking,
             coordinates=data.coordinates,
             gamma=gamma,
-            evaluation=(1200, 700),
+            evaluation=(STEPS, WARM_STEPS),
         )
         self.balancing = change
+        self.evaluation = self.lasting(pace.trip, chosen is not None)
+        self.notes = (
+            *self.notes,
+            *data.notes,
+            *notes,
+            pace.said(self.evaluation[0], {"time": "", "length": ""}),
+            *self.plan.said,
+        )
+        self.caveats = (self.of_demand(bool(changed)), *(f"{caveat}, which it does not count" for caveat in caveats))
 
     def heuristics(self) -> dict[str, Policy]:
         """Simplest first; the last ones solve an assignment."""
@@ -164,8 +206,8 @@ class Packet(Congestion):
         known = super().heuristics()
         return {
             "random": known["random"],
-            "shortest_path": turns.shortest_path(self, np.ones(len(self.roads.tail))),
-            "inverse_capacity": turns.shortest_path(self, 1 / self.law.capacity),
+            "shortest_path": turns.shortest_path(self, np.ones(len(self.roads.tail)), last=True),
+            "inverse_capacity": turns.shortest_path(self, 1 / self.law.capacity, last=True),
             "ecmp": turns.equal_split(self, np.ones(len(self.roads.tail))),
             "join_shortest_queue": turns.ShortestQueue(self),
             "backpressure": turns.Backpressure(self, self.law.capacity),
@@ -175,6 +217,32 @@ class Packet(Congestion):
 
 build = Packet
 Packets = Packet  # as it was called first
+
+
+def scaled(data: NetworkData, utilisation: float | None, capacity: float | None) -> NetworkData:
+    """The network with demand and capacities as the options ``utilisation`` and ``capacity`` of Packet say."""
+    total = float(data.demand.sum())
+    if utilisation is not None:
+        said = [f"the demand is scaled from {total:,.6g} to 1"] if abs(total - 1) > 1e-9 else []
+        data = data.noted(*said, demand=data.demand / total)
+    if capacity is not None:
+        if capacity > LARGEST_CAPACITY * (total := float(data.demand.sum())):
+            raise ValueError(
+                f"capacity must be at most {LARGEST_CAPACITY:g} times the demand of {total:.6g}, not {shown(capacity)}"
+            )
+        return with_capacity(data, capacity, f"every link has the capacity {capacity:.6g}, as chosen")
+    return data if utilisation is None else with_uniform_capacity(data, utilisation)
+
+
+def roads_of(data: NetworkData) -> Roads:
+    """All links; a queue takes time by its capacity, whatever the network says of times."""
+    return Roads(data.tail, data.head, data.num_nodes, data.first_through)
+
+
+def queues(data: NetworkData, law: str) -> MM1 | PointQueue:
+    """The law of the links."""
+    capacity = np.array(data.capacity)
+    return MM1(capacity) if law == "mm1" else PointQueue(1 / capacity, capacity)
 
 
 # PettingZoo's module form; options as in `build` and the views

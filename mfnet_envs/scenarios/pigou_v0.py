@@ -32,7 +32,7 @@ from mfnet_envs import registration
 from mfnet_envs.engines.congestion import Congestion
 from mfnet_envs.engines.link_laws import BPR
 from mfnet_envs.engines.roads import Roads
-from mfnet_envs.words import is_number, positive
+from mfnet_envs.words import is_number, positive, shown
 
 TINY = 1e-8  # stands for the free-flow time 0 of the second road
 
@@ -64,8 +64,10 @@ class Pigou(Congestion):
         gamma: float = 0.99,
     ) -> None:
         positive(demand=demand)
-        if not (is_number(power) and power >= 1):
-            raise ValueError(f"power must be a number, at least 1, not {power!r}")
+        if not (is_number(power) and 1 <= power <= 1e6):
+            raise ValueError(f"power must be a number, at least 1 and at most a million, not {shown(power)}")
+        if demand > 1e9:
+            raise ValueError(f"demand must be at most 1e9, beyond which no assignment is solved, not {shown(demand)}")
         law = BPR(np.array([1.0, TINY]), np.ones(2), np.array([0.0, 1 / TINY]), np.array([1.0, power]))
         super().__init__(
             Roads(np.zeros(2, int), np.zeros(2, int), 1), law, np.array([[float(demand)]]), population,

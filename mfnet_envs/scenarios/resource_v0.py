@@ -223,8 +223,8 @@ class Resource(LocalModel):
         mode: "share" (bandwidth) or "aloha" (channels).
         rows, cols: size of the grid of cells; ignored when ``graph`` is given.
         graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
-        bandwidth: share: ``(V,)`` weights, scaled to ``total_bandwidth``; default: two peaks on a grid, equal on a
-            graph.
+        bandwidth: share: weights per node, a list in the graph's order or a dict by label, scaled to
+            ``total_bandwidth``; default: two peaks on a grid, equal on a graph.
         total_bandwidth: share: bandwidth per device, W / N.
         enough: share: what a device can use.
         channels: aloha: M_k, one positive integer or ``(V,)``.
@@ -240,6 +240,7 @@ class Resource(LocalModel):
         ValueError: for an option out of its range, in one sentence.
     """
 
+    reward_reads = "own"
     wording = Wording(
         agents="devices",
         place="a network of cells",
@@ -281,13 +282,18 @@ class Resource(LocalModel):
         non_negative(total_bandwidth=total_bandwidth, enough=enough, energy=energy, move_cost=move_cost)
         network = options.network_of(rows, cols, graph, 1 if mode == "share" else 2)
         agents = checked_population(population)
+        self.notes = (
+            *self.notes,
+            *options.order_note(network, bandwidth=bandwidth, channels=channels, quality=quality),
+        )
+        if bandwidth is None:
+            bandwidth = two_hotspots(rows, cols) if graph is None else 1.0
+        weights = options.per_node("bandwidth", bandwidth, network)  # what the other mode reads is looked at too
+        lanes, arrives = _channels(channels, network), _quality(quality, network)
         self.game: Share | Aloha
         if mode == "aloha":
-            self.game = Aloha(agents, _channels(channels, network), _quality(quality, network), float(energy))
+            self.game = Aloha(agents, lanes, arrives, float(energy))
         else:
-            if bandwidth is None:
-                bandwidth = two_hotspots(rows, cols) if graph is None else 1.0
-            weights = options.per_node("bandwidth", bandwidth, network)
             if not (weights.sum() > 0 and total_bandwidth > 0 and enough > 0):
                 raise ValueError("bandwidth must be positive somewhere, and so must total_bandwidth and enough")
             self.game = Share(agents, agents * total_bandwidth * weights / weights.sum(), float(enough))

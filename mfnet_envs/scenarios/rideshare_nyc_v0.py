@@ -86,8 +86,9 @@ from mfnet_envs.matching import ExpectedMin, served_share
 from mfnet_envs.model import Branch, LocalModel, Quota, reads
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.programmes import day_lp, stationary_lp
+from mfnet_envs.scenarios._options import drawable
 from mfnet_envs.wording import Headline, MapWords, Wording
-from mfnet_envs.words import checked_population, did_you_mean, is_whole, non_negative, one_of, positive
+from mfnet_envs.words import checked_population, did_you_mean, is_whole, non_negative, one_of, positive, shown
 
 if TYPE_CHECKING:
     from mfnet_envs.policy import Policy
@@ -98,6 +99,7 @@ Matching = Literal["physical", "independent"]
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday")
 STEP_HOURS = 5 / 60
 HOUR, DAY = 12, 288  # steps
+LEAST = 1e-6  # of a vehicle
 IDLE, LOADED = 0, 1  # groups
 PICK_UP, DRIVE = 0, 1  # branches
 
@@ -133,6 +135,8 @@ class RideShareNYC(LocalModel):
         gamma: float = 0.97,
     ) -> None:
         positive(fleet=fleet, fare=fare)
+        if fleet < LEAST:
+            raise ValueError(f"fleet must be at least {LEAST:g} vehicles, not {shown(fleet)}")
         non_negative(move_cost=move_cost)
         one_of("occupied", occupied, ("destination", "markov"))
         one_of("matching", matching, ("physical", "independent"))
@@ -141,7 +145,7 @@ class RideShareNYC(LocalModel):
         self.fare, self.move_cost = float(fare), float(move_cost)
         zones = StateNetwork(manhattan().graph())
         tables = [manhattan().trips_per_hour(_weekday(weekday), h) * STEP_HOURS / self.weight for h in _hours(hour)]
-        self.rate: Floats = tables[0].sum(1)
+        self.rate: Floats = drawable("fleet", fleet, tables[0].sum(1))
         self.trips = (exact_trips if occupied == "destination" else calibrated_trips)(zones, tables[0])
         self._phi: ExpectedMin | None = ExpectedMin(self.rate)
         layers = self.trips.layers
@@ -366,7 +370,9 @@ def _weekday(weekday: str | int) -> int:
     if not isinstance(weekday, str) and is_whole(weekday) and weekday < len(WEEKDAYS):
         return int(weekday)
     meant = did_you_mean(str(weekday).lower(), WEEKDAYS)
-    raise ValueError(f"weekday must be 'monday' .. 'friday' or 0 .. 4, the days of the data, not {weekday!r}{meant}")
+    raise ValueError(
+        f"weekday must be 'monday' .. 'friday' or 0 .. 4, the days of the data, not {shown(weekday)}{meant}"
+    )
 
 
 def _hours(hour: int | str) -> range:
@@ -375,7 +381,9 @@ def _hours(hour: int | str) -> range:
         return range(24)
     if not isinstance(hour, str) and is_whole(hour) and hour < 24:
         return range(int(hour), int(hour) + 1)
-    raise ValueError(f"hour must be an integer 0 .. 23 (18 is the hour from 18:00 to 19:00) or 'day', not {hour!r}")
+    raise ValueError(
+        f"hour must be an integer 0 .. 23 (18 is the hour from 18:00 to 19:00) or 'day', not {shown(hour)}"
+    )
 
 
 # PettingZoo's module form; options as in `build` and the views

@@ -1,8 +1,11 @@
 """MFNet-Routing-v0: drivers choose their turns in a road network that they congest.
 
 N agents stand for the vehicles of a city. Each drives to a destination, link by link, and starts the next trip where
-the last one ended, with a destination drawn from that node's row of the demand. The time on a link grows with its flow
-by the BPR law t0 (1 + b (f / c)^p). What everybody takes is slow, and what is best for one is not best for all.
+the last one ended, with a destination drawn from that node's row of the demand. Where more trips end than begin, the
+surplus leaves the network and as many enter, in the same moment, at the nearest nodes where more begin than end: in the
+long run trips are made in the proportions of the demand as given, under every policy (``mfnet_envs.engines.respawn``).
+The time on a link grows with its flow by the BPR law t0 (1 + b (f / c)^p). What everybody takes is slow, and what is
+best for one is not best for all.
 
 ========== =========================================================================================================
 states     (link, destination), and (node, destination) for one step where a trip begins; destinations are the layers
@@ -12,7 +15,8 @@ reward     g_e / max g on links that end at the agent's destination, g_e = dt / 
            link in this step, n_e the vehicles on it; 0 elsewhere; in [0, 1]; full_scale turns its mean into trips per
            unit of time
 kernel     leave with probability g_e for the chosen link, or for the next trip's start; reads the own link's load only
-criterion  throughput: reward per step times full_scale, 1,200 steps of which 700 warm-up; gamma .99
+criterion  throughput: reward per step times full_scale, 1,200 steps of which 700 warm-up, or 60 mean trips of which 35
+           where these take longer; gamma .99
 start      the steady state of shortest paths on roads that never fill
 bound      convex programme: theta* times the demand, for every policy and every population
 ========== =========================================================================================================
@@ -20,7 +24,13 @@ bound      convex programme: theta* times the demand, for every policy and every
 In a steady state flows obey BPR exactly and the vehicles on the road are the total travel time, so the largest share
 theta* of the demand that V vehicles can serve solves TSTT_SO(theta demand) + theta dt total = V, the second term being
 those that wait a step at the start. ``model.equilibrium()`` says what selfish drivers reach with the same vehicles, and
-the price of anarchy. A link takes at least one step, so dt should not exceed the shortest free-flow time.
+the total times of equilibrium and optimum of the network and demand as given, without steps. Where links have tolls or
+weighed lengths, drivers who choose for themselves weigh those too; optimum and bound are of time.
+
+A link takes at least one step. By default dt is half the shortest link; where a trip would then take needlessly many
+steps it is longer, as far as a trip of the optimum gets 1 % longer by it at most, and a shorter link takes max(t0, dt)
++ t0 b (f / c)^p in the simulation and in the bound. Links that take no time are passed at once, whatever dt is.
+``model.notes`` says how long a step, an evaluation and a trip are, and all that was rounded, left out or moved.
 
 Heuristics: ``random`` (any turn from which the destination can be reached); ``shortest_path`` (free flow); ``logit``;
 ``current_time`` (1-hop information: the times of the links ahead now, free flow after them); ``ue`` and ``so``, the
@@ -38,17 +48,19 @@ Parameters: see :class:`Routing`; trips pay as in ``Congestion.branch_rewards``.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from mfnet_envs import registration
-from mfnet_envs.engines.congestion import Congestion
-from mfnet_envs.engines.link_laws import BPR
-from mfnet_envs.engines.roads import Roads
+from mfnet_envs.engines.clock import STEPS, WARM_STEPS, Pace, rounded
+from mfnet_envs.engines.congestion import Congestion, enough_vehicles
+from mfnet_envs.engines.given import Given
 from mfnet_envs.io.network_data import NetworkData
-from mfnet_envs.words import positive, whole
+from mfnet_envs.words import checked_population, fits, positive, shown, whole
 
 STREET, AVENUE = (1.0, 1.0), (0.6, 2.0)  # free-flow time and capacity
 BPR_B, BPR_POWER = 0.15, 4.0
@@ -59,7 +71,8 @@ def generated_city(rows: int = 3, cols: int = 3, total_demand: float = 20.0) -> 
 
     Trips between two crossings are proportional to exp(-distance / 2); crossings on both avenues count four times.
     """
-    whole("rows", rows, 2), whole("cols", cols, 2)
+    nodes = whole("rows", rows, 2) * whole("cols", cols, 2)
+    fits(f"trips between rows={shown(rows)} times cols={shown(cols)} nodes", nodes, nodes, itemsize=40)
     positive(total_demand=total_demand)
     i, j = np.divmod(np.arange(rows * cols), cols)
     apart = abs(i[:, None] - i) + abs(j[:, None] - j)
@@ -93,13 +106,16 @@ class Routing(Congestion):
         vehicles: default: as many as the best assignment of the whole demand needs.
         time_unit: what the links' times are measured in, in the demand's unit of time (Sioux Falls: trips per hour and
             times in hundredths of an hour, .01).
-        dt: length of a step, in the demand's unit of time; default: half the shortest free-flow time.
+        dt: length of a step, in the demand's unit of time; default: half the shortest free-flow time, or longer where
+            links are so unlike that a trip would take needlessly many steps (see ``model.notes``).
         balance: change the demand, as little as iterative fitting does, so that as many trips leave each node as reach
-            it (``model.balancing`` is the share changed); if False, the trips that the rows make in the long run count.
+            it (``model.balancing`` is the share changed); if False, the demand as given counts.
+        close: a link to close, by the labels where it begins and ends such as ``("a", "b")``, or a list of links; the
+            way back is another link. What is set by rule (``vehicles`` and ``dt``) is set on the open network.
         gamma: of the discounted return.
 
     Raises:
-        ValueError: for an option out of its range, in one sentence.
+        ValueError: for an option out of its range, or a trip without a path, in one sentence.
     """
 
     wording = replace(Congestion.wording, agents="drivers", place="a road network")
@@ -114,40 +130,74 @@ class Routing(Congestion):
         vehicles: float | None = None,
         time_unit: float = 1.0,
         dt: float | None = None,
-        balance: bool = True,
+        balance: bool = False,
+        close: Sequence[Any] | None = None,
         gamma: float = 0.99,
     ) -> None:
-        positive(time_unit=time_unit)
+        checked_population(population)
+        positive(time_unit=time_unit, **{k: x for k, x in {"vehicles": vehicles, "dt": dt}.items() if x is not None})
         data = generated_city(rows, cols, total_demand) if network is None else loaded(network)
         data, change = data.balanced() if balance else (data, 0.0)
-        time = data.free_flow_time * time_unit
+        data = data.useful()
+        given = Given.of(data, time_unit)
+        total = float(data.demand.sum())
+        pace = Pace.of(
+            given.law.free_flow_time, given.free_flow(), given.length, total, dt, lambda: given.busy() / total
+        )
+        notes, caveats = pace.questioned(dt, asks_unit=network is not None)
+        chosen = vehicles
+        if close is not None:
+            if vehicles is None:
+                vehicles = enough_vehicles(given.roads, given.trips, rounded(given.law, pace.dt), pace.dt * total)
+            data = data.closed(close).useful()
+            notes.append("vehicles and dt, where set by rule, are those of the open network")
+            given = Given.of(data, time_unit)
         super().__init__(
-            Roads(data.tail, data.head, data.num_nodes, data.first_through),
-            BPR(time, *(np.array(table) for table in (data.capacity, data.b, data.power))),
-            np.asarray(data.demand),
+            given.roads,
+            rounded(given.law, pace.dt),
+            given.demand,
             population,
             vehicles=vehicles,
-            dt=float(time.min()) / 2 if dt is None else dt,
+            dt=pace.dt,
             coordinates=data.coordinates,
             gamma=gamma,
-            evaluation=(1200, 700),
+            evaluation=(STEPS, WARM_STEPS),
+            law_as_given=given.law,
+            fixed=given.fixed,
         )
         self.balancing = change
+        self.evaluation = self.lasting(pace.trip, chosen is not None)
+        units = {"time": data.units.get("time", "") if time_unit == 1 else "", "length": data.units.get("length", "")}
+        self.notes = (
+            *self.notes,
+            *data.notes,
+            *given.notes,
+            *notes,
+            pace.said(self.evaluation[0], units),
+            *self.plan.said,
+        )
+        self.caveats = (self.of_demand(bool(data.notes or given.notes)), *caveats)
 
 
 build = Routing
 
 
 def loaded(network: str | os.PathLike[str] | NetworkData) -> NetworkData:
-    """The network itself, or read by ``mfnet_envs.io.load``; with demand.
+    """The network itself, or read by ``mfnet_envs.io.load``; with demand, every trip of which has a path.
 
     Raises:
-        ValueError: a network without demand.
+        ValueError: a network without demand. NetworkFileError: a trip without a path. TypeError: something else.
     """
-    if not isinstance(network, NetworkData):
+    if isinstance(network, NetworkData):
+        network.check_connected()
+    elif isinstance(network, str | os.PathLike):
         from mfnet_envs import io
 
         network = io.load(network)
+    else:
+        raise TypeError(
+            f"network must be a file, a name that mfnet_envs.io.load knows or a NetworkData, not {shown(network)}"
+        )
     if not network.has_demand:
         raise ValueError(f"{network.name} has no demand; give it trips with dataclasses.replace(network, demand=...)")
     return network

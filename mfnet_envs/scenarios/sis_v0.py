@@ -62,8 +62,8 @@ class SIS(LocalModel):
         population: N, the number of people.
         rows, cols: size of the grid; ignored when ``graph`` is given.
         graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
-        benefit: worth of a step out, one number or ``(V,)``; default: from .5 at the first node evenly to 1 at the
-            last.
+        benefit: worth of a step out, one number, a list in the graph's order or a dict by label; default: from .5 at
+            the first node evenly to 1 at the last.
         beta: infections per contact: the rate at full exposure where everybody is infected.
         delta: chance to recover in a step.
         illness_cost: paid for every step infected.
@@ -79,6 +79,7 @@ class SIS(LocalModel):
     """
 
     law_methods = (*LocalModel.law_methods, "_pay")
+    reward_reads = "own"
     wording = Wording(
         agents="people",
         place="a network of places where people meet",
@@ -116,6 +117,7 @@ class SIS(LocalModel):
         network = options.network_of(rows, cols, graph, 2)
         worth = np.linspace(0.5, 1.0, network.num_nodes) if benefit is None else benefit
         self.benefit = options.per_node("benefit", worth, network)
+        self.notes = (*self.notes, *options.order_note(network, benefit=benefit))
         self.beta, self.delta, self.illness_cost = float(beta), float(delta), float(illness_cost)
         self._targets, may = _actions(network)
         self.exposure: Floats = np.array([indoors, 1.0] + [moving] * (self._targets.shape[1] - 2))

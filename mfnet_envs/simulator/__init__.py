@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.arrays import Floats, Ints, array_of
 from mfnet_envs.backends import NUMPY, Backend, backend_of
 from mfnet_envs.backends.draws import multinomial, without_replacement
 from mfnet_envs.model import LocalModel
@@ -21,6 +21,7 @@ from mfnet_envs.simulator.agents import AgentStepper, AgentTransition
 from mfnet_envs.simulator.counts import CountsStepper, Transition
 from mfnet_envs.simulator.fluid import ArraysLike, expected_step
 from mfnet_envs.simulator.tables import ROUNDING, Tables
+from mfnet_envs.words import fits, shown, whole
 
 __all__ = ["ROUNDING", "AgentTransition", "Simulator", "Transition", "multinomial", "without_replacement"]
 
@@ -43,6 +44,8 @@ class Simulator:
     """
 
     def __init__(self, model: LocalModel, backend: str | Backend | None = None) -> None:
+        if not isinstance(model, LocalModel):
+            raise TypeError(f"a simulator is of a model, such as make_model('MFNet-Grid-v0'), not of {shown(model)}")
         self.model, self.backend = model, backend_of(backend)
         self._tables = Tables(model, self.backend)
         self._counts = CountsStepper(self._tables, self.backend)
@@ -65,10 +68,13 @@ class Simulator:
 
     def generator(self, seed: int | None = None) -> Any:
         """A stream of random numbers for this simulator's backend; ``np.random.default_rng(seed)`` for numpy's."""
-        return self.backend.generator(seed)
+        return self.backend.generator(None if seed is None else whole("seed", seed, 0))
 
     def mu_hood(self, counts: NDArray[np.generic]) -> Floats:
-        """The shares ``(B, V, D, G)`` that the model's functions receive; zero where a neighbourhood is padded."""
+        """The shares ``(B, V, D, G)`` that the model's functions receive; zero where a neighbourhood is padded.
+
+        D = 1, the own node, where :attr:`StateNetwork.neighbors` is refused and the model reads no other.
+        """
         shares: Floats = self._tables.hoods(self.backend.asarray(counts)) / self.model.population
         return shares
 
@@ -82,11 +88,37 @@ class Simulator:
     def reset(self, rng: Any, batch: int = 1) -> Ints:
         """Agents i.i.d. from ``model.initial``: ``(B, S)`` ints, each row summing to the population."""
         n, initial, asarray = self.model.population, self.model.initial, self.backend.asarray
+        fits(f"{shown(batch)} worlds of {len(initial):,} states", whole("batch", batch), len(initial))
+        self._check_generator(rng)
         if isinstance(rng, np.random.Generator):  # not by the cheaper of two ways: this is how published worlds began
             counts: Ints = asarray(rng.multinomial(n, initial, size=batch))
         else:
             counts = self.backend.multinomial(rng, asarray(np.full(batch, n)), asarray(initial))
         return counts
+
+    def _check_generator(self, rng: Any) -> None:
+        if self.backend is NUMPY and not isinstance(rng, np.random.Generator):
+            raise TypeError(f"rng must be a numpy Generator, np.random.default_rng(seed), not {shown(rng)}")
+
+    def _crowds(self, counts: Any, rng: Any) -> Any:
+        """``counts (B, S)``, whole numbers in the backend's arrays.
+
+        Raises:
+            ValueError: something else. TypeError: ``rng`` is no generator.
+        """
+        self._check_generator(rng)
+        if self.backend is NUMPY and (type(counts) is not np.ndarray or counts.dtype.kind not in "iu"):
+            counts = array_of("counts", counts, "iu")
+        states = self.model.network.num_states
+        if len(counts.shape) != 2 or counts.shape[1] != states:
+            raise ValueError(f"counts must have shape (worlds, {states}), not {tuple(counts.shape)}")
+        return counts
+
+    def _table(self, name: str, table: Any, kinds: str) -> Any:
+        """``table`` in the backend's arrays; numpy's must hold numbers."""
+        if self.backend is NUMPY and (type(table) is not np.ndarray or table.dtype.kind not in kinds):
+            table = array_of(name, table, kinds)
+        return self.backend.asarray(table)
 
     def act(self, counts: Ints, pi: NDArray[np.floating], rng: Any) -> Ints:
         """Every agent draws its action from its state's row of ``pi``: the multinomial (5).
@@ -101,7 +133,8 @@ class Simulator:
         Raises:
             ValueError: wrong shape, NaN or negative probabilities.
         """
-        drawn: Ints = self._tables.choices.act(self.backend, rng, counts, self.backend.asarray(pi))
+        counts, pi = self._crowds(counts, rng), self._table("pi", pi, "biuf")
+        drawn: Ints = self._tables.choices.act(self.backend, rng, counts, pi)
         return drawn
 
     def step(self, counts: Ints, action_counts: Ints, rng: Any) -> tuple[Ints, Floats]:
@@ -127,7 +160,7 @@ class Simulator:
 
     def play(self, counts: Ints, pi: NDArray[np.floating], rng: Any) -> Transition:
         """:meth:`act` and :meth:`transition` in one, where agents draw independently: the same law, drawn cheaper."""
-        pi = self.backend.asarray(pi)
+        counts, pi = self._crowds(counts, rng), self._table("pi", pi, "biuf")
         if self.model.quota is None:
             return self.transition(counts, self.act(counts, pi, rng), rng)
         return self._counts.play(counts, pi, rng)
@@ -142,6 +175,7 @@ class Simulator:
         Raises:
             ValueError: actions that do not sum to the counts, or a model that answers with NaN.
         """
+        counts, action_counts = self._crowds(counts, rng), self._table("action_counts", action_counts, "iu")
         actions = self._counts.actions(counts, action_counts)
         served, unserved = self._counts.ration(counts, actions, rng)
         return self._counts.move(counts, actions, served, unserved, rng)
@@ -168,6 +202,11 @@ class Simulator:
         """:meth:`step_agents`, and who was served."""
         if not isinstance(rng, np.random.Generator):
             raise ValueError("agents one by one are drawn with numpy; pass rng=np.random.default_rng(seed)")
+        s, a = self.model.legal.shape
+        states, actions = _places("states", states, s), _places("actions", actions, a)
+        if states.shape != actions.shape or states.ndim != 2:
+            shapes = f"{states.shape} and {actions.shape}"
+            raise ValueError(f"states and actions must have one shape, (worlds, agents), not {shapes}")
         return self._agents.step(states, actions, rng)
 
     @cached_property
@@ -203,3 +242,11 @@ class Simulator:
     @cached_property
     def _in_numpy(self) -> Tables:
         return self._tables if self.backend is NUMPY else Tables(self.model, NUMPY)
+
+
+def _places(name: str, values: Any, end: int) -> Ints:
+    """Whole numbers in 0 .. end - 1."""
+    places = array_of(name, values, "iu")
+    if places.size and not (0 <= places.min() and places.max() < end):
+        raise ValueError(f"{name} must be whole numbers in 0 .. {end - 1}, not {places.min()} .. {places.max()}")
+    return places

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 from mfnet_envs.arrays import add_at, dot, total, zeros
@@ -101,7 +102,9 @@ class CountsStepper:
         """Team rewards (7), ``(B, S)``, and the raw branch weights where they were asked for on the way."""
         rewards, raw = self.tables.answers(hood)
         paid = self.tables.of_states(dot(rewards, actions) / self.tables.model.population)
-        check_finite(paid)
+        if not abs(paid.sum()) < math.inf:
+            check_finite(rewards)
+            check_finite(paid)
         return paid, raw
 
     def _split(self, hood: Any, raw: Any, flow: Any, rng: Any) -> list[tuple[int, Any]]:

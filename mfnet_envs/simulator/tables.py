@@ -21,7 +21,7 @@ class Tables:
     Attributes:
         active: ``(R,)`` states; team_rows: ``(T,)`` where the states with a choice stand among them.
         rows: 0 .. R - 1; first: ``(R,)`` the first legal action of each.
-        hood: ``(V, D)`` neighbours, padded with V, the place of an empty node.
+        hood: ``(V, D)`` :func:`closed_hoods`, padded with V, the place of an empty node.
         membership: ``(layers, G)`` one-hot; group_starts: the first layer of each group where groups are consecutive.
         transit: ``(S,)`` bool; in_transit: those states; arrivals: ``(S,)`` where each of them leads on.
         rate: ``(R,)`` places of the quota, or None.
@@ -38,7 +38,8 @@ class Tables:
         self.all_active = len(active) == network.num_states
         self.active, self.team_rows = asarray(active), asarray(row_of[model.team_states])
         self.rows, self.first = asarray(np.arange(len(active))), asarray(model.first_legal[active])
-        self.hood = asarray(np.where(network.neighbors < 0, network.num_nodes, network.neighbors))
+        hood = closed_hoods(model)
+        self.hood = asarray(np.where(hood < 0, network.num_nodes, hood))
         self.membership = asarray(np.eye(model.num_groups)[model.groups])
         consecutive = (np.diff(model.groups) >= 0).all()
         self.group_starts = np.unique(model.groups, return_index=True)[1] if consecutive else None
@@ -96,9 +97,25 @@ class Tables:
         """r of (1), ``(B, R, A)``, and the raw branch weights where r was made of them: they are asked for once."""
         model = self.model
         if not model.reward_is_derived:
-            return _real(model.reward(hood), hood), None
+            return self._of_shape("reward", model.reward(hood), hood), None
         weights = model.branch_weights(hood)
+        self._of_shape("branch_weights", weights, hood, len(model.branches))
         return _real(model.reward_from(weights), hood), weights
+
+    def _of_shape(self, name: str, answer: Any, hood: Any, *last: int) -> Any:
+        """An answer of the model as real numbers ``(B, R, A)``, or ``(B, R, A or 1, K)`` for K branches.
+
+        Raises:
+            ValueError: another shape, which numpy would stretch or refuse further on.
+        """
+        wanted = len(hood), len(self.active), self.model.num_actions, *last
+        shape = tuple(getattr(answer, "shape", ()))
+        if shape != wanted and not (last and shape == (*wanted[:2], 1, *last)):
+            letters = f"(B, R, A{' or 1, K' if last else ''})"
+            raise ValueError(f"{type(self.model).__name__}.{name} must answer {letters} = {wanted}, not {shape}")
+        if type(answer) is np.ndarray and answer.dtype.kind not in "biuf":
+            raise ValueError(f"{type(self.model).__name__}.{name} must answer real numbers, not {answer.dtype}")
+        return _real(answer, hood)
 
     def weights(self, hood: Any, raw: Any = None) -> Any:
         """``(B, R, A or 1, K)``: the branches' weights, with rows that sum to 1 to the last digit.
@@ -106,7 +123,8 @@ class Tables:
         Args:
             raw: the model's own, where they are known.
         """
-        weights = _real(self.model.branch_weights(hood) if raw is None else raw, hood)
+        given = self.model.branch_weights(hood) if raw is None else raw
+        weights = self._of_shape("branch_weights", given, hood, len(self.model.branches))
         sums = weights.sum(axis=-1, keepdims=True)
         if not (abs(sums - 1) < ROUNDING).all():  # also False for NaN
             raise ValueError("the model's branch_weights are NaN or do not sum to 1; check_model(model) says where")
@@ -125,10 +143,27 @@ class Tables:
         return xp.where(sums > 0, weights / xp.where(sums > 0, sums, 1.0), others / (weights.shape[-1] - 1))
 
 
+def closed_hoods(model: LocalModel) -> Ints:
+    """``(V, D)``: the nodes whose crowds a model is shown, the node itself first, padded with -1.
+
+    D = 1 where a table of all neighbours would be nearly all padding and the model reads its own node alone.
+
+    Raises:
+        ValueError: such a table, and a model that reads it.
+    """
+    network = model.network
+    if network.is_lopsided and model.reads_own_node:
+        return np.arange(network.num_nodes)[:, None]
+    return network.neighbors
+
+
 def check_finite(rewards: Any) -> None:
-    """Refuse the rewards of a model that answers with NaN."""
-    if not abs(rewards.sum()) < math.inf:  # also False for NaN
-        raise ValueError("the model's reward is NaN or infinite; check_model(model) finds out where")
+    """Refuse the rewards of a model that answers with NaN, or with numbers too large to add up."""
+    if abs(rewards.sum()) < math.inf:  # also False for NaN
+        return
+    if (abs(rewards) < math.inf).all():
+        raise ValueError(f"the model's rewards, up to {abs(rewards).max():.3g}, are too large to add up")
+    raise ValueError("the model's reward is NaN or infinite; check_model(model) finds out where")
 
 
 def _real(x: Any, hood: Any) -> Any:

@@ -12,9 +12,10 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.arrays import Floats, Ints, array_of
 from mfnet_envs.model import LocalModel
 from mfnet_envs.network import StateNetwork
+from mfnet_envs.positions import edge_index
 from mfnet_envs.simulator import Simulator
 from mfnet_envs.words import one_of, positive
 
@@ -166,18 +167,19 @@ def payees(model: LocalModel) -> Ints:
 def nearest_label(network: StateNetwork, label: Ints) -> Ints:
     """Spread labels ``(V,)`` to the nodes that have none (marked by a number larger than all labels)."""
     none = label.max() if len(label) else 0
-    padded = np.append(label, none)
-    while (padded[:-1] == none).any() and (padded[:-1] < none).any():
-        reached = padded[network.neighbors].min(1)  # padding -1 reads the last entry: no label
-        unlabelled = padded[:-1] == none
-        padded[:-1] = np.where(unlabelled, reached, padded[:-1])
-    return padded[:-1].copy()
+    spread = label.copy()
+    origin, target = edge_index(network)
+    while (spread == none).any() and (spread < none).any():
+        reached = spread.copy()
+        np.minimum.at(reached, origin, spread[target])
+        spread = np.where(spread == none, reached, spread)
+    return spread
 
 
 def numbers(values: Any) -> Floats:
     """``values`` as float64, or a sentence why not."""
     try:
-        array: Floats = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
+        array: Floats = array_of("actions", values).astype(np.float64, copy=False)
+    except ValueError:
         raise ValueError("actions must be an array of numbers, one row of equal length per team") from None
     return array

@@ -9,7 +9,7 @@ import numpy as np
 from mfnet_envs.arrays import Ints, Single
 from mfnet_envs.model import LocalModel
 from mfnet_envs.positions import node_positions
-from mfnet_envs.words import is_whole, one_of
+from mfnet_envs.words import is_whole, one_of, shown
 
 Encoding = Literal["onehot", "coordinates", "index", "none"]
 ONEHOT_LIMIT = 256  # beyond this many states one-hot codes give way to coordinates
@@ -113,7 +113,7 @@ def _hops(observe: str | int) -> int:
         return named[observe]
     if is_whole(observe):
         return int(observe)
-    raise ValueError(f"observe must be 'own', 'hood' or a number of hops 0, 1, 2, ..., not {observe!r}")
+    raise ValueError(f"observe must be 'own', 'hood' or a number of hops 0, 1, 2, ..., not {shown(observe)}")
 
 
 def _codes(model: LocalModel, encoding: Any) -> Single:

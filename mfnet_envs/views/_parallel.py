@@ -18,7 +18,9 @@ from mfnet_envs.drawing import render
 from mfnet_envs.positions import edge_index
 from mfnet_envs.views.batch import Batch
 from mfnet_envs.views.worlds import need_reset
+from mfnet_envs.words import fits, shown
 
+SPACE_BYTES = 2_000
 Step = tuple[Single, Floats, bool, bool, dict[str, NDArray[Any]]]
 
 
@@ -46,6 +48,8 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
 
     def __init__(self, batch: Batch, render_mode: str | None, name: str) -> None:
         render.check_mode(render_mode, self.metadata["render_modes"])
+        what = f"{batch.num_actors:,} {batch.prefix}s of PettingZoo, each with a space of its own,"
+        fits(what, batch.num_actors, itemsize=SPACE_BYTES)
         self.batch, self.model, self.observer = batch, batch.model, batch.observer
         self.max_cycles = batch.max_cycles
         self.render_mode = render_mode
@@ -130,7 +134,7 @@ class NetworkParallelEnv(ParallelEnv):  # type: ignore[misc]
             ) from None
         if len(actions) != len(ids):
             stranger = next(iter(actions.keys() - set(ids)))
-            raise ValueError(f"there is an action for {stranger!r}, which is none of {ids[0]} .. {ids[-1]}")
+            raise ValueError(f"there is an action for {shown(stranger)}, which is none of {ids[0]} .. {ids[-1]}")
         return (rows,) if len(ids) == 1 else rows
 
     # -- the rest of the contract ---------------------------------------------------------------------------------

@@ -18,7 +18,9 @@ from mfnet_envs.simulator import Simulator
 from mfnet_envs.views._joint import Action, Flow, TeamGame, payees, simulator_of
 from mfnet_envs.views._observe import Encoding, Observer
 from mfnet_envs.views.worlds import Stepped, Worlds
-from mfnet_envs.words import one_of
+from mfnet_envs.words import fits, one_of, shown, whole
+
+ACTOR_BYTES = 100  # a name, a state, an action and a reward
 
 __all__ = ["AgentsBatch", "Batch", "Stepped", "TeamsBatch"]
 
@@ -46,6 +48,8 @@ class Batch(Worlds):
         num_worlds: int,
         max_cycles: int | None,
     ) -> None:
+        what = f"{shown(num_worlds)} worlds of {num_actors:,} {prefix}s that see {observer.size:,} numbers each"
+        fits(what, whole("num_worlds", num_worlds), num_actors, observer.size + ACTOR_BYTES // 4, itemsize=4)
         super().__init__(simulator, num_worlds, max_cycles)
         self.observer, self.prefix, self.num_actors = observer, prefix, num_actors
         self.actors = [f"{prefix}_{i}" for i in range(num_actors)]
@@ -138,7 +142,7 @@ class AgentsBatch(Batch):
         shape = (*leading, self.num_actors)
         try:
             array = np.asarray(actions)
-        except ValueError:
+        except Exception:  # ragged lists, and whatever somebody's __array__ raises
             array = np.empty(0)
         a = self.model.num_actions
         if array.dtype.kind not in "iu" or array.shape != shape:

@@ -15,7 +15,7 @@ from mfnet_envs.model import LocalModel
 from mfnet_envs.positions import edge_index
 from mfnet_envs.views._joint import Action, Flow, TeamGame
 from mfnet_envs.views._observe import Overview
-from mfnet_envs.views.worlds import Worlds, horizon_of
+from mfnet_envs.views.worlds import Worlds, checked_seed, horizon_of
 
 NO_LIMIT = sys.maxsize  # a horizon that no episode reaches
 
@@ -145,7 +145,7 @@ class CentralEnv(gym.Env[Single, NDArray[Any]]):
         self.observation_space, self.action_space = self.batch.single_observation_space, self.batch.single_action_space
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Single, dict[str, Any]]:
-        super().reset(seed=seed)
+        super().reset(seed=None if seed is None else checked_seed(seed))
         self.batch.rng = self.np_random
         return self.batch.reset()[0], self._info(0.0)
 

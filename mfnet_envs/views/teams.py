@@ -12,6 +12,7 @@ from mfnet_envs.views._joint import Action, Flow
 from mfnet_envs.views._observe import Encoding
 from mfnet_envs.views._parallel import NetworkParallelEnv
 from mfnet_envs.views.batch import TeamsBatch
+from mfnet_envs.words import shown
 
 
 class TeamsEnv(NetworkParallelEnv):
@@ -57,6 +58,14 @@ class TeamsEnv(NetworkParallelEnv):
         rows = super()._packed(actions)
         width = (self.game.shape[1],)
         for team, row in zip(self.possible_agents, rows, strict=True):
-            if np.shape(row) != width:
-                raise ValueError(f"the action of {team} must have shape {width}, not {np.shape(row)}")
+            shape = _shape(row)
+            if shape != width:
+                raise ValueError(f"the action of {team} must have shape {width}, not {shape}")
         return rows
+
+
+def _shape(row: Any) -> Any:
+    try:
+        return np.shape(row)
+    except Exception:  # ragged lists, and whatever somebody's __array__ raises
+        return f"that of {shown(row)}"

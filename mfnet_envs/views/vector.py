@@ -10,14 +10,15 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
-from mfnet_envs.arrays import Bools, Floats, Ints, Single
+from mfnet_envs.arrays import Bools, Floats, Ints, Single, array_of
 from mfnet_envs.drawing import render
 from mfnet_envs.model import LocalModel
 from mfnet_envs.views._joint import Action, Flow, TeamGame
 from mfnet_envs.views.central import CentralBatch, name_of
-from mfnet_envs.views.worlds import checked_seed, horizon_of
-from mfnet_envs.words import is_whole, whole
+from mfnet_envs.views.worlds import WORLD_BYTES, checked_seed, horizon_of
+from mfnet_envs.words import fits, is_whole, shown, whole
 
+ACTION_BYTES = 24  # per action of a world: the box it lies in, the action and its mask
 Step = tuple[Single, Floats, Bools, Bools, dict[str, Any]]
 
 
@@ -62,10 +63,13 @@ class CentralVectorEnv(VectorEnv[Single, Single, NDArray[Any]]):
         backend: Any = None,
     ) -> None:
         render.check_mode(render_mode, self.metadata["render_modes"])
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.autoreset_mode = _mode(autoreset_mode)
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
         self.num_envs = whole("num_envs", num_envs)
         horizon = horizon_of(model, max_episode_steps, "max_episode_steps")
+        states, actions = model.network.num_states, model.legal.size
+        what = f"num_envs={shown(num_envs)} worlds of {states:,} states and up to {actions:,} actions"
+        fits(what, self.num_envs, WORLD_BYTES * states + ACTION_BYTES * actions, itemsize=1)
         self.game = TeamGame(model, action, flow, logit_scale, backend)
         self.batch = CentralBatch(self.game, self.num_envs, horizon)
         self.model, self.render_mode = model, render_mode
@@ -92,10 +96,10 @@ class CentralVectorEnv(VectorEnv[Single, Single, NDArray[Any]]):
         return observations, self._infos(lanes, np.zeros(self.num_envs))
 
     def _seed(self, seed: Any) -> None:
-        if isinstance(seed, list | tuple | np.ndarray):
+        if isinstance(seed, list | tuple) or (isinstance(seed, np.ndarray) and seed.ndim):
             every = list(seed)
-            if len(every) != self.num_envs or not (all(map(is_whole, every)) or every == [None] * len(every)):
-                raise ValueError(f"a list of seeds must hold {self.num_envs} non-negative integers, not {every!r}")
+            if len(every) != self.num_envs or not (all(map(is_whole, every)) or all(one is None for one in every)):
+                raise ValueError(f"a list of seeds must hold {self.num_envs} non-negative integers, not {shown(every)}")
             if every[0] is not None:
                 self.np_random = np.random.default_rng(every)  # of a single seed the stream that gymnasium makes of it
         elif seed is not None:
@@ -155,11 +159,25 @@ class CentralVectorEnv(VectorEnv[Single, Single, NDArray[Any]]):
         return tuple(render.show(self.render_mode, self.model, scene, name_of(self)) for scene in scenes)
 
 
+def _mode(mode: AutoresetMode | str) -> AutoresetMode:
+    """Gymnasium's three ways to go on after an end."""
+    try:
+        return AutoresetMode(mode)
+    except Exception:  # an enumeration shows what it is given, and some things cannot be shown
+        modes = " or ".join(repr(each.value) for each in AutoresetMode)
+        raise ValueError(f"autoreset_mode must be {modes}, not {shown(mode)}") from None
+
+
 def _lanes(options: dict[str, Any] | None, num_envs: int) -> Bools:
     """Which lanes to reset: all, or those of ``options["reset_mask"]``."""
+    if not isinstance(options, dict | None):
+        raise TypeError(f"options must be a dict or None, not {shown(options)}")
     if not options or "reset_mask" not in options:
         return np.ones(num_envs, bool)
-    lanes = np.asarray(options["reset_mask"])
+    try:
+        lanes = array_of("options['reset_mask']", options["reset_mask"], "b")
+    except ValueError:
+        lanes = np.empty(0)
     if lanes.dtype != bool or lanes.shape != (num_envs,) or not lanes.any():
         raise ValueError(f"options['reset_mask'] must be {num_envs} booleans, at least one of them True")
     return lanes

@@ -19,7 +19,9 @@ from mfnet_envs.drawing.scene import Scene
 from mfnet_envs.model import LocalModel
 from mfnet_envs.simulator import Simulator
 from mfnet_envs.views._observe import shares
-from mfnet_envs.words import is_whole, whole
+from mfnet_envs.words import fits, is_whole, shown, whole
+
+WORLD_BYTES = 32  # per state of a world: its counts before and after a step, what it pays, and what is seen of it
 
 
 class Stepped(NamedTuple):
@@ -53,6 +55,8 @@ class Worlds(ABC):
     def __init__(self, simulator: Simulator, num_worlds: int, max_cycles: int | None) -> None:
         self.model, self.simulator = simulator.model, simulator
         self.num_worlds = whole("num_worlds", num_worlds)
+        states = self.model.network.num_states
+        fits(f"{shown(num_worlds)} worlds of {states:,} states", self.num_worlds, states, itemsize=WORLD_BYTES)
         self.max_cycles = horizon_of(self.model, max_cycles, "max_cycles")
         self.counts: Ints = np.zeros((self.num_worlds, self.model.network.num_states), np.int64)
         self.clock = -1
@@ -159,5 +163,5 @@ def horizon_of(model: LocalModel, steps: int | None, name: str) -> int:
 def checked_seed(seed: Any) -> int:
     """``seed``, or a sentence why not."""
     if not is_whole(seed):
-        raise ValueError(f"seed must be a non-negative integer or None, not {seed!r}")
+        raise ValueError(f"seed must be a non-negative integer or None, not {shown(seed)}")
     return int(seed)

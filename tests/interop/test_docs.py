@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import blocks
 import pytest
 
-ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "interop.md").read_text()
-BLOCKS = re.findall(r"^## (.+?)$(?:(?!^## ).)*?^```python\n(.+?)^```", PAGE, re.MULTILINE | re.DOTALL)
+ROOT = blocks.ROOT
+PAGE = "docs/interop.md"
 LEARNT = {
     "rllib_ppo.py": "RLlib PPO",
     "ray_tune_sweep.py": "DEC-NEURAL-AC",
@@ -35,15 +35,14 @@ def number(name: str, text: str) -> float:
 
 
 def test_every_library_has_one_block() -> None:
-    headings = re.findall("^## (.+)$", PAGE, re.MULTILINE)
-    assert [heading for heading, _ in BLOCKS] == headings
-    assert PAGE.count("```python") == len(BLOCKS)
+    sections = re.split("^## ", (ROOT / PAGE).read_text("utf-8"), flags=re.MULTILINE)[1:]
+    assert [section.count("```python\n") for section in sections] == [1] * len(blocks.blocks(PAGE))
 
 
 @pytest.mark.xdist_group("ray")  # whoever starts Ray wants the machine
-@pytest.mark.parametrize("block", [code for _, code in BLOCKS], ids=[name for name, _ in BLOCKS])
-def test_block(block: str, tmp_path: Path) -> None:
-    printed("-c", block, folder=tmp_path)
+@pytest.mark.parametrize("block", blocks.blocks(PAGE), ids=str)
+def test_block(block: blocks.Block, tmp_path: Path) -> None:
+    blocks.run(block, tmp_path)
 
 
 @pytest.mark.xdist_group("ray")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import blocks
 import pytest
 import torch
 from benchmarl.algorithms import (
@@ -110,6 +111,11 @@ def test_masac_of_teams(name: str, tmp_path: Path) -> None:
 @BOTH
 def test_maddpg_of_teams_with_shares(name: str, tmp_path: Path) -> None:
     train(tmp_path, name, MaddpgConfig, action="shares", **TEAMS)
+
+
+def test_the_block_of_the_page(tmp_path: Path) -> None:
+    (block,) = [found for found in blocks.blocks("docs/recipes/benchmarl.md") if found.language == "python"]
+    blocks.run(block, tmp_path)
 
 
 # -- tasks ------------------------------------------------------------------------------------------------------------

@@ -1,0 +1,174 @@
+"""A slice of `make fuzz`: the first cases of every door; and the harness itself must see a fault where one is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # the harness is no part of what is installed
+
+from fuzz import formats, kills, processes  # noqa: E402
+from fuzz.files import Tables  # noqa: E402
+from fuzz.judging import Fault, Hang, Refused, attempt  # noqa: E402
+from fuzz.mutations import spoil_tables  # noqa: E402
+from fuzz.running import Harness, one  # noqa: E402
+from fuzz.targets import TARGETS, prepare  # noqa: E402
+
+CASES = {
+    "tables": 60, "bytes": 40, "npz": 15, "flows": 15, "parquet": 6, "names": 10, "keywords": 25, "actions": 30,
+    "seeds": 20, "measures": 20, "networks": 6, "config": 10, "checkpoints": 25, "folders": 2, "cli": 4,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ready() -> None:
+    prepare()
+
+
+@pytest.mark.xdist_group("fuzz")
+@pytest.mark.parametrize("target", CASES)
+def test_no_fault_in_the_first_cases(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MFNET_TNTP", raising=False)  # the same cases everywhere
+    for number in range(CASES[target]):
+        found = one(TARGETS[target], 0, number, tmp_path / str(number))
+        assert found.kind in ("passed", "refused"), (
+            f"python -m fuzz --case {target}:{number}\n{found.cause}\n{found.what}"
+        )
+
+
+@pytest.mark.xdist_group("fuzz")
+def test_fifteen_kills_lose_nothing_and_leave_nothing(tmp_path: Path) -> None:
+    killed, number = 0, 0
+    while killed < 15:
+        found = one(TARGETS["kill-run"], 0, number, tmp_path / str(number))
+        assert found.kind == "passed", f"python -m fuzz --case kill-run:{number}\n{found.cause}\n{found.what}"
+        killed, number = killed + found.more["kills"], number + 1
+
+
+# -- the harness sees what it is there to see
+
+
+class Toy:
+    """A door that does ``what``."""
+
+    name, share = "toy", 1.0
+
+    def __init__(self, what: Callable[[], Any]) -> None:
+        self.what = what
+
+    def run(self, rng: np.random.Generator, folder: Path) -> None:
+        attempt(self.what)
+
+
+def _raw() -> None:
+    int("no number")
+
+
+def _vast() -> None:
+    np.ones(100 << 17).sum()
+
+
+def test_a_raw_exception_is_a_traceback(tmp_path: Path) -> None:
+    found = one(Toy(_raw), 0, 0, tmp_path / "case")
+    assert (found.kind, found.cause) == ("traceback", "ValueError at ?")
+
+
+def test_a_sentence_of_ours_is_a_refusal(tmp_path: Path) -> None:
+    from mfnet_envs.words import positive
+
+    assert one(Toy(lambda: positive(x=0)), 0, 0, tmp_path / "a").kind == "refused"
+    assert one(Toy(lambda: positive(x="two\nlines" * 100)), 0, 0, tmp_path / "b").kind in ("refused", "traceback")
+
+
+def test_memory_that_is_filled_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fuzz.running.GROWTH", 64 << 20)
+    assert one(Toy(_vast), 0, 0, tmp_path / "case").cause == "memory"
+
+
+def test_waiting_for_ever_is_a_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fuzz.running.IDLE_SECONDS", 1.0)
+    assert one(Toy(lambda: time.sleep(60)), 0, 0, tmp_path / "case").kind == "hang"
+
+
+def test_no_except_exception_swallows_the_alarm() -> None:
+    assert not issubclass(Hang, Exception)
+
+
+@pytest.mark.parametrize("form", formats.FORMATS, ids=lambda form: form.name)
+def test_a_number_that_is_read_as_another_is_silent(
+    form: formats.Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reader that doubles one capacity is caught in every format."""
+    import dataclasses
+
+    from mfnet_envs import io
+
+    load = io.load
+
+    def wrong(path: Any) -> Any:
+        network = load(path)
+        capacity = network.capacity.copy()
+        capacity[0] *= 1.001
+        return dataclasses.replace(network, capacity=capacity)
+
+    monkeypatch.setattr("mfnet_envs.io.load", wrong)
+    monkeypatch.setattr("fuzz.files.FORMATS", (form,))
+    kinds = {one(Tables(), 3, number, tmp_path / str(number)).kind for number in range(25)}
+    assert "silent" in kinds
+
+
+def test_tables_of_the_harness_are_valid_and_spoiling_them_changes_them() -> None:
+    rng = np.random.default_rng(0)
+    for form in formats.FORMATS:
+        tables = form.sample(rng)
+        assert form.read(tables).links
+        assert sum(spoil_tables(rng, tables)[0] != tables for _ in range(50)) > 35
+
+
+def test_death_comes_at_the_operation_it_was_meant_for(tmp_path: Path) -> None:
+    """The third file of five is never made; without a death all five are."""
+    place = tmp_path / "case"
+    place.mkdir()
+
+    def write() -> int:
+        for k in range(5):
+            Path(f"file{k}").touch()
+        return 0
+
+    assert processes.run(write, processes.Surroundings(place), processes.Death(at=3, itself=True)) is None
+    assert sorted(p.name for p in place.iterdir()) == ["file0", "file1"]
+    answer = processes.run(write, processes.Surroundings(place))
+    assert answer is not None and answer.code == 0 and len(list(place.iterdir())) == 5
+
+
+def test_what_is_left_behind_is_seen() -> None:
+    wanted = {"files": ["config.json"], "rows": [1]}
+    with pytest.raises(Fault, match="left behind") as left:
+        kills.compare({"files": ["config.json", ".config.json.draft"], "rows": [1]}, wanted)
+    assert left.value.kind == "left"
+    with pytest.raises(Fault, match="rows differs") as lost:
+        kills.compare({"files": ["config.json"], "rows": [2]}, wanted)
+    assert lost.value.kind == "lost"
+
+
+def test_the_runner_counts_and_comes_back_after_a_death(tmp_path: Path) -> None:
+    class Dying(Toy):
+        def run(self, rng: np.random.Generator, folder: Path) -> None:
+            if rng.random() < 0.5:
+                raise Refused("no")
+            import os
+
+            os._exit(9)
+
+    harness = Harness([Dying(_raw)], 0, 1, tmp_path / "kept")
+    harness.run(60, cases=6, say=lambda line: None)
+    tally = harness.tallies["toy"]
+    assert tally.counts["refused"] > 0 and tally.faults > 0 and tally.counts["refused"] + tally.faults >= 6
+    assert any((tmp_path / "kept").iterdir())
