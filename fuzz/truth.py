@@ -312,6 +312,10 @@ def osmnx(doc: Tables) -> Truth:
         if row["highway"] not in CLASSES or any(text != text.strip() for text in row.values()):
             raise Unsure("class")
         km = number(row["length"], 0) / 1000
+        if row["lanes"].startswith("["):  # a list of one is a number to some
+            raise Unsure(row["lanes"])
+        if row["oneway"].lower() in ("0", "1", "-1", "yes", "no"):  # OpenStreetMap's own words
+            raise Unsure(row["oneway"])
         lanes = number(row["lanes"], above=0) if row["lanes"].isascii() else 0.0
         if lanes != int(lanes):
             raise Unsure("a part of a lane")

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,34 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 # -- sentences
 
 
-def test_damage_is_said_before_all_else(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def not_a_number(progress: bytes) -> bytes:
+    head, first, *rest = progress.splitlines(keepends=True)
+    column = head.decode().strip().split(",").index("evaluation/headline_mean")
+    cells = first.decode().split(",")
+    return head + ",".join([*cells[:column], "N/A", *cells[column + 1 :]]).encode() + b"".join(rest)
+
+
+@pytest.mark.parametrize(
+    ("file", "damage", "words"),
+    [
+        ("progress.csv", lambda whole: b"\x00\x01", "progress.csv is damaged"),
+        ("progress.csv", not_a_number, "progress.csv is damaged (evaluation/headline_mean of iteration 0 is 'N/A')"),
+        ("checkpoints/best/state.npz", lambda whole: whole[:-1] + bytes([whole[-1] ^ 1]), "best is damaged"),
+    ],
+)
+def test_damage_is_said_before_all_else(
+    file: str,
+    damage: Callable[[bytes], bytes],
+    words: str,
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     path = tmp_path / "run"
     shutil.copytree(finished, path)
-    (path / "progress.csv").write_bytes(b"\x00\x01")
+    (path / file).write_bytes(damage((path / file).read_bytes()))
     code, out, said = ask(["train", "MFNet-Grid-v0", "--out", str(path), "--resume", "--no-tensorboard"], capsys)
-    assert (code, out) == (2, "") and said.count("\n") == 1 and "progress.csv is damaged" in said
+    assert (code, out) == (2, "") and said.count("\n") == 1 and words in said
 
 
 WRONG = {
@@ -512,6 +534,10 @@ def test_a_full_disk_is_one_sentence() -> None:
     command = shlex.join([*MFNET, "env", "show", *TINY])
     found = subprocess.run(["sh", "-c", f"{command} > /dev/full"], capture_output=True, text=True, timeout=60)
     assert found.returncode == 2 and found.stderr == "mfnet: No space left on device: the output\n"
+    command = shlex.join([*MFNET, "env", "list", "--help"])  # argparse prints, and its exit is not the end
+    env = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    found = subprocess.run(["sh", "-c", f"{command} > /dev/full"], capture_output=True, text=True, timeout=60, env=env)
+    assert "ignored" not in found.stderr and found.stderr.count("\n") <= 1
 
 
 def test_a_working_directory_that_is_gone(tmp_path: Path) -> None:

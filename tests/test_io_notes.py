@@ -73,6 +73,24 @@ def test_speeds_that_can_be_read(tmp_path: Path, text: str, kph: float) -> None:
     assert_allclose(street(tmp_path, maxspeed=text, lanes="2").free_flow_time, [1.112 / kph, 1.112 / 100])
 
 
+@pytest.mark.parametrize("text", ["", " "])
+@pytest.mark.usefixtures("silent")
+def test_a_speed_that_is_empty_is_not_stated(tmp_path: Path, text: str) -> None:
+    data = street(tmp_path, maxspeed=text, lanes="2")
+    noted(data, "maxspeed is not stated (once: x.graphml, edge 'a' to 'b')")
+
+
+@pytest.mark.usefixtures("silent")
+def test_a_length_that_is_not_stated_is_said(tmp_path: Path) -> None:
+    files = {
+        "node.csv": "node_id,x_coord,y_coord\n1,0,33.0\n2,0.01,33.0\n",
+        "link.csv": "link_id,from_node_id,to_node_id,directed,length,VDF_fftt1,capacity\n1,1,2,0,,3,900\n",
+    }
+    data = io.load(write(tmp_path, files))
+    assert_allclose(data.free_flow_time, 0.05)
+    noted(data, "length is not stated (once: link.csv, line 2): 0 is kept for it")
+
+
 @pytest.mark.parametrize("text", ["none", "signals", "variable"])
 @pytest.mark.usefixtures("silent")
 def test_speeds_that_say_there_is_no_number(tmp_path: Path, text: str) -> None:

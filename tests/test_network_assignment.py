@@ -24,7 +24,7 @@ from mfnet_envs.engines import (
     system_optimum,
     user_equilibrium,
 )
-from mfnet_envs.engines.throughput import largest_scale_with_capacities
+from mfnet_envs.engines.throughput import largest_scale, largest_scale_with_capacities
 from mfnet_envs.io.network_data import NetworkData
 from mfnet_envs.words import NotSolvedError
 
@@ -381,3 +381,11 @@ def test_flows_on_paths_are_kept_sparse() -> None:
     assert len(trips.volume) == 10_000
     held = sum(table.nbytes for table in vars(found.routes).values() if isinstance(table, np.ndarray))
     assert held < 8 * len(trips.volume) * len(roads.tail) / 10
+
+
+def test_vehicles_that_no_demand_can_use_are_a_sentence() -> None:
+    roads = Roads(np.array([0, 1]), np.array([1, 0]), 2)
+    law = BPR(np.full(2, 1e-300), np.ones(2), np.zeros(2), np.ones(2))
+    with pytest.raises(NotSolvedError, match="no share of the demand uses all vehicles"):
+        largest_scale(roads, Trips.of(np.array([[0.0, 1.0], [1.0, 0.0]])), law.marginal(), 1e100, 0.0)
+    assert assign(roads, Trips.of(np.array([[0.0, 5e-324], [0.0, 0.0]])), law).gap == 0

@@ -234,3 +234,10 @@ def test_options_of_the_other_mode_are_not_passed_over(name: str, value: Any) ->
         build(mode="share", **{name: value})
     with pytest.raises(ValueError, match="bandwidth must be 9 non-negative numbers"):
         build(mode="aloha", bandwidth=value)
+
+
+@pytest.mark.parametrize("name", ["channels", "quality", "bandwidth"])
+def test_true_is_no_number(name: str) -> None:
+    mode = "share" if name == "bandwidth" else "aloha"
+    with pytest.raises(ValueError, match=f"{name} must be .* non-negative numbers, one per node, not True"):
+        build(mode=mode, **{name: True})

@@ -55,11 +55,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    except SystemExit as done:
+        return _printed(done)
     except BrokenPipeError:
         _close_pipe()
         return 1
     except Exception as error:
         return _told(error)
+
+
+def _printed(done: SystemExit) -> int:
+    """The exit code of a parser that has printed its help or its complaint, if that found a place to go to."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _close_pipe()
+        return 1
+    except OSError as error:
+        return _told(error)
+    raise done
 
 
 def _told(error: Exception) -> int:

@@ -94,7 +94,7 @@ def run_of(options: argparse.Namespace) -> tuple[Any, Any]:
     folder.rows()  # whether they can be read, before anything is said of going on; so with the checkpoints
     asked = {"env": options.id, **chosen, "env_config": for_env}
     config = answer(runs.same_options, asked, folder, **which)
-    folder.check_checkpoints(config.to_dict())
+    folder.check(config.to_dict())
     return config, folder
 
 

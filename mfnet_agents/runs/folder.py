@@ -20,6 +20,7 @@ from mfnet_agents.progress import finite
 from mfnet_agents.runs import lock
 from mfnet_agents.runs.presets import preset
 from mfnet_envs.bounds import Certificate
+from mfnet_envs.words import is_whole
 from mfnet_envs.yardstick import Yardstick
 
 # The columns that every run has, whatever its algorithm reports.
@@ -183,7 +184,17 @@ class RunFolder:
         """Forget the rows after iteration ``up_to``: those after a checkpoint are about to be computed again.
 
         Raises:
-            RunError: the rows of iterations 0 to ``up_to`` are not all there.
+            RunError: as :meth:`rows_up_to`.
+        """
+        rows = self.rows_up_to(up_to)
+        self._write_rows(list(rows[0]) if rows else list(COLUMNS), rows)
+        return rows
+
+    def rows_up_to(self, up_to: int) -> list[dict[str, str]]:
+        """The rows of iterations 0 to ``up_to``.
+
+        Raises:
+            RunError: they are not all there, or hold something else than numbers.
         """
         whole = [row for row in self.rows() if None not in row and None not in row.values()]
         rows = [row for row in whole if row.get(COLUMNS[0], "").isdecimal() and int(row[COLUMNS[0]]) <= up_to]
@@ -193,7 +204,6 @@ class RunFolder:
             for name, cell in row.items():
                 if cell and (name in COLUMNS or name.startswith("evaluation/")) and not _is_number(cell):
                     raise self._damaged(f"{name} of iteration {row[COLUMNS[0]]} is {cell!r:.40}")
-        self._write_rows(list(rows[0]) if rows else list(COLUMNS), rows)
         return rows
 
     def append(self, row: dict[str, Any], *, on_disk: bool = False) -> None:
@@ -256,10 +266,16 @@ class RunFolder:
         self.check_checkpoint(which, self._recorded("config"))
         return Algorithm.from_checkpoint(which)
 
-    def check_checkpoints(self, config: dict[str, Any]) -> None:
-        """:meth:`check_checkpoint` of those that are there."""
+    def check(self, config: dict[str, Any]) -> None:
+        """Make sure that a run with these options can go on from what the folder holds.
+
+        Raises:
+            RunError, CheckpointError: as :meth:`check_checkpoint` and :meth:`rows_up_to`.
+        """
         for which in filter(checkpoint.exists, (self.last, self.best)):
             self.check_checkpoint(which, config)
+        if checkpoint.exists(self.last) and is_whole(at := checkpoint.read(self.last)[0]["counters"].get("iteration")):
+            self.rows_up_to(at)
 
     def check_checkpoint(self, which: Path, config: dict[str, Any]) -> None:
         """Make sure that ``last`` or ``best`` is of the run with these options; its budget may have been another one.

@@ -81,7 +81,7 @@ def _begin(algorithm: Algorithm, folder: RunFolder, progress: Progress, resume: 
     """From the last checkpoint where there is one, the bound, ``config.json``, and a first checkpoint."""
     config = algorithm.config
     if resume and checkpoint.exists(folder.last):  # a run that died before its first checkpoint starts anew
-        folder.check_checkpoints(config.to_dict())
+        folder.check(config.to_dict())
         algorithm.restore_from_path(folder.last)
     elif algorithm.iteration:
         raise RunError("a run begins with an algorithm as build_algo() gives it; this one has been trained already")

@@ -67,6 +67,7 @@ def largest_scale(roads: Roads, trips: Trips, marginal: Cost, vehicles: float, w
     raise NotSolvedError(f"theta lies between {theta:.9g} and {upper:.9g}; the search came no nearer")
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is beyond all numbers is said below
 def _stretch(flow: Floats, marginal: Cost, vehicles: float, waiting: float) -> float:
     """s with G(s x) + s waiting = vehicles."""
     from scipy.optimize import brentq
@@ -77,6 +78,8 @@ def _stretch(flow: Floats, marginal: Cost, vehicles: float, waiting: float) -> f
     high = 1.0
     while spare(high) < 0:
         high *= 2
+    if not np.isfinite(spare(high)):
+        raise NotSolvedError("no share of the demand uses all vehicles: give links a larger time or fewer vehicles")
     root: float = brentq(spare, 0.0, high, xtol=1e-15, rtol=1e-14)
     return root
 

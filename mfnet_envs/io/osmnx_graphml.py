@@ -175,7 +175,7 @@ def _hours(place: Place, edge: dict[str, Any], km: float, speeds: Mapping[str, f
         notes.count("several maxspeeds ({where}): their mean is taken", place, edge["maxspeed"])
     if posted:
         return km / float(np.mean(posted))
-    if "maxspeed" not in edge:
+    if not any(text.strip() for text in _texts(edge.get("maxspeed"))):
         notes.count("maxspeed is not stated ({where}): the speed of the type of street is taken", place)
     return km / _by_type(place, edge, speeds, OTHER_SPEED, notes)
 

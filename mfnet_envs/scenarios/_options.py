@@ -84,7 +84,7 @@ def per_node(name: str, values: ArrayLike | Mapping[Any, float], network: StateN
         values = _by_label(name, values, network)
     wanted = f"{name} must be {network.num_nodes} non-negative numbers, one per node"
     try:
-        numbers = array_of(name, values).astype(np.float64)
+        numbers = array_of(name, values, "iuf").astype(np.float64)
     except ValueError:
         raise ValueError(f"{wanted}, not {shown(values)}") from None
     if numbers.shape not in ((), (network.num_nodes,)):
