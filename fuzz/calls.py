@@ -307,6 +307,11 @@ def _nones(seed: Any) -> bool:
     return isinstance(seed, list | tuple) and all(one is None for one in seed)
 
 
+def _few(steps: Any) -> Any:
+    """Many steps take long, and rightly so; more than anybody has time or memory for must be refused."""
+    return 1000 if isinstance(steps, int) and 1000 < steps < 10**9 else steps
+
+
 class Measures:
     """``evaluate``, ``measure``, ``Simulator``, ``from_networkx``, ``render_to`` with odd arguments."""
 
@@ -323,7 +328,7 @@ class Measures:
         pi = np.where(model.legal, 1.0, 0.0) / model.legal.sum(1, keepdims=True)
         doors: dict[str, Callable[[], Any]] = {
             "evaluate worlds": lambda: mfnet_envs.evaluate(model, policy, worlds=x, steps=2, warmup=0),
-            "evaluate steps": lambda: mfnet_envs.evaluate(model, policy, worlds=2, steps=x),
+            "evaluate steps": lambda: mfnet_envs.evaluate(model, policy, worlds=2, steps=_few(x), warmup=0),
             "evaluate warmup": lambda: mfnet_envs.evaluate(model, policy, worlds=2, warmup=x),
             "evaluate backend": lambda: mfnet_envs.evaluate(model, policy, worlds=2, backend=x),
             "evaluate model": lambda: mfnet_envs.evaluate(x, policy),

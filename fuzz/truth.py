@@ -229,6 +229,8 @@ def zoo(doc: Tables) -> Truth:
     doc = {**doc, "nodes": nodes}
     where = {row["id"]: _position(row["Longitude"], row["Latitude"]) for row in nodes}
     _distinct([row["id"] for row in nodes])
+    if any(row["id"].startswith(("-", "+")) for row in nodes):  # -0 is 0 in GML, and another word in GraphML
+        raise Unsure("a sign")
     name = {row["id"]: row["label"] for row in doc["nodes"]}
     if any(text != text.strip() or not text.isprintable() or '"' in text for text in name.values()):
         raise Unsure("label")
@@ -291,6 +293,8 @@ CLASSES = {"motorway": (100.0, 1800.0), "primary": (60.0, 1200.0), "residential"
 def _speeds(text: str) -> frozenset[float]:
     """What a maxspeed may be read as, in km/h: of several values each and their mean."""
     values = []
+    if text.startswith("["):  # a list of one is a number to some
+        raise Unsure(text)
     for part in text.replace("|", ";").split(";"):
         words = part.strip().lower()
         factor = 1.609344 if words.endswith("mph") else 1.0

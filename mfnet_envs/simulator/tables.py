@@ -11,7 +11,9 @@ from mfnet_envs.arrays import Floats, Ints, namespace, zeros
 from mfnet_envs.backends.interface import Arrays, BranchTable
 from mfnet_envs.choices import Choices
 from mfnet_envs.model import Branch, LocalModel
+from mfnet_envs.words import fits
 
+MOVE_BYTES = 96  # of a branch's entry: the model's own tables, those here, and what is needed while they are made
 ROUNDING = 1e-6  # how far a model's weights, perhaps in single precision, may be from summing to 1
 
 
@@ -31,6 +33,8 @@ class Tables:
 
     def __init__(self, model: LocalModel, arrays: Arrays) -> None:
         network, active, asarray = model.network, model.active, arrays.asarray
+        moves = sum(branch.successors.size for branch in model.branches)
+        fits(f"the tables of a simulator of {network.num_states:,} states, {moves:,} moves", moves, itemsize=MOVE_BYTES)
         self.model, self.xp = model, arrays.xp
         self.choices = Choices(model, arrays)
         row_of = np.full(network.num_states, -1)
