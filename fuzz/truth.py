@@ -229,8 +229,8 @@ def zoo(doc: Tables) -> Truth:
     doc = {**doc, "nodes": nodes}
     where = {row["id"]: _position(row["Longitude"], row["Latitude"]) for row in nodes}
     _distinct([row["id"] for row in nodes])
-    if any(row["id"].startswith(("-", "+")) for row in nodes):  # -0 is 0 in GML, and another word in GraphML
-        raise Unsure("a sign")
+    if not all(row["id"].isdecimal() for row in nodes):  # -0 and 0.0 are 0 in GML, and other words in GraphML
+        raise Unsure("an id that is no plain number")
     name = {row["id"]: row["label"] for row in doc["nodes"]}
     if any(text != text.strip() or not text.isprintable() or '"' in text for text in name.values()):
         raise Unsure("label")
