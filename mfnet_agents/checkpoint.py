@@ -29,12 +29,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from mfnet_envs import locks
 from mfnet_envs.words import LONGEST_SENTENCE, brief, checked_path
-
-try:
-    import fcntl
-except ModuleNotFoundError:  # no such locks on this system: nothing is tidied up, all else is the same
-    fcntl = None  # type: ignore[assignment]
 
 FORMAT = 2  # 1 had no digest
 RECORD, ARRAYS = "algorithm.json", "state.npz"
@@ -117,7 +113,7 @@ def _to_disk(file: BinaryIO) -> None:
 
 def sync_folder(path: Path) -> None:
     """Have the names in a folder on the disk too, where the system can: a rename is safe only then."""
-    if fcntl is None:
+    if not locks.EXIST:  # nor can a folder be opened there
         return
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -183,27 +179,19 @@ def _locked(folder: Path, *, exclusive: bool) -> Iterator[bool]:
     Yields:
         whether the lock is held; False too where the system or the file system has none.
     """
-    if fcntl is None:
+    if not locks.EXIST:
         yield False
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        held = _flock(handle, exclusive=exclusive)
+        held = locks.taken(handle, shared=not exclusive)
         for _ in range(0 if held or exclusive else 100):
             time.sleep(0.01)
-            if held := _flock(handle, exclusive=False):
+            if held := locks.taken(handle, shared=True):
                 break
         yield held
     finally:
         os.close(handle)
-
-
-def _flock(handle: int, *, exclusive: bool) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_NB | (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH))
-    except OSError:
-        return False
-    return True
 
 
 def exists(path: str | os.PathLike[str]) -> bool:

@@ -10,10 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-try:
-    import fcntl
-except ModuleNotFoundError:  # no such locks on this system: what killed writers leave stays
-    fcntl = None  # type: ignore[assignment]
+from mfnet_envs import locks
 
 
 @contextmanager
@@ -50,18 +47,18 @@ def _draft(target: Path) -> Iterator[Path]:
     """A new file beside ``target``, locked until the block ends; it is gone then."""
     while True:
         draft, handle = _created(target)
-        if fcntl is None:
+        if not locks.EXIST:
             break
-        _lock(handle, wait=True)
+        locks.taken(handle, wait=True)
         if draft.exists():
             break
         os.close(handle)  # somebody who came upon it before it was locked has removed it
     try:
-        if fcntl is None:
+        if not locks.EXIST:
             os.close(handle)  # an open file cannot be renamed there
         yield draft
     finally:
-        if fcntl is not None:
+        if locks.EXIST:
             os.close(handle)
         draft.unlink(missing_ok=True)
 
@@ -72,14 +69,12 @@ def _created(target: Path) -> tuple[Path, int]:
 
 
 def _sweep(target: Path) -> None:
-    """Remove the drafts of ``target`` that no living writer holds."""
-    if fcntl is None:
-        return
+    """Remove the drafts of ``target`` that no living writer holds; none where there are no locks to tell by."""
     for left in target.parent.glob(f"{glob.escape(_prefix(target))}????????.part"):
         with suppress(OSError):
             handle = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
             try:
-                if _lock(handle, wait=False):
+                if locks.taken(handle):
                     left.unlink(missing_ok=True)
             finally:
                 os.close(handle)
@@ -87,11 +82,3 @@ def _sweep(target: Path) -> None:
 
 def _prefix(target: Path) -> str:
     return f".{target.name[:100]}."
-
-
-def _lock(handle: int, *, wait: bool) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        return False
-    return True

@@ -29,7 +29,7 @@ LAYERS = tuple(
         (
             "mfnet_envs",
             (
-                "arrays words writing moved data tables",
+                "arrays words locks writing moved data tables",
                 "network compositions targets backends",
                 "matching bounds wording positions io",
                 "model",

@@ -24,6 +24,7 @@ from mfnet_agents.pages import run as report
 from mfnet_agents.progress import Lines
 from mfnet_agents.runs import lock, training
 from mfnet_agents.runs.folder import COLUMNS
+from mfnet_envs import locks
 
 OWN = f"{Path(__file__).parents[1] / 'examples' / 'own_learner.py'}:Config"
 PLACE = {"rows": 2, "cols": 2, "population": 12, "horizon": 20}
@@ -340,8 +341,8 @@ def test_threads_and_forgotten_folders(tmp_path: Path) -> None:
 
 
 def test_a_system_without_locks_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock, "fcntl", None)
-    monkeypatch.setattr(checkpoint, "fcntl", None)
+    monkeypatch.setattr(locks, "fcntl", None)
+    monkeypatch.setattr(locks, "EXIST", False)
     with pytest.warns(UserWarning, match="no lock can be taken on .*: let one run at a time use it"):
         run(tmp_path / "run", config(total_env_steps=64))
     assert not (tmp_path / "run" / lock.LOCK).exists()

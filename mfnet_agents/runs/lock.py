@@ -9,10 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TextIO
 
-try:
-    import fcntl
-except ModuleNotFoundError:
-    fcntl = None  # type: ignore[assignment]
+from mfnet_envs import locks
 
 LOCK = ".mfnet-run.lock"
 
@@ -33,9 +30,7 @@ def acquire(folder: Path) -> TextIO:
     while True:
         file = path.open("a+", encoding="utf-8")
         try:
-            if fcntl is None:
-                raise OSError
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            locks.take(file.fileno())
         except BlockingIOError:
             file.seek(0)
             holder = file.read(200).strip() or "another process"
