@@ -93,7 +93,8 @@ check-numbers: $(READY)  ## hold the numbers of README and docs against what the
 	$(BIN)/python scripts/check_numbers.py $(if $(SLOW),--slow)
 
 tables: $(READY)  ## print the README's tables of returns (about an hour and a half)
-	$(BIN)/python benchmarks/learning.py manhattan grid layout2
+	$(BIN)/python benchmarks/learning.py manhattan --seeds 3
+	$(BIN)/python benchmarks/everywhere.py
 	$(BIN)/python benchmarks/learning.py radii modes --seeds 2
 	$(BIN)/python benchmarks/heuristics.py
 

@@ -1,4 +1,4 @@
-"""The README's learning tables: ``python benchmarks/learning.py grid layout2 radii modes manhattan [--jobs 2]``.
+"""Tables of learning in the README: ``python benchmarks/learning.py radii modes manhattan [--jobs 2]``.
 
 Training seeds are 0 .. n-1, fixed beforehand. Every policy of a table, learnt or not, is evaluated on the same worlds
 (seed 20261122, used for nothing else). A learnt policy's interval is over training seeds (Student's t) and over worlds,
@@ -105,26 +105,13 @@ def _title(env: str, env_config: dict[str, Any]) -> str:
     return env + "".join(f", {key} {value}" for key, value in env_config.items())
 
 
-def grid(pool: ProcessPoolExecutor, seeds: int) -> None:
-    """5 x 5 grid, the published layout, three populations."""
-    for population, budgets in ((25, (61_440,)), (100, (61_440,)), (500, (61_440, 245_760))):
-        learners = {f"learnt, {steps // 1000}k steps": {"total_env_steps": steps} for steps in budgets}
-        table(pool, GRID, {"population": population}, learners, seeds, 512)
-
-
-def layout2(pool: ProcessPoolExecutor, seeds: int) -> None:
-    """The same with the layout that nothing was tuned on."""
-    for population, budgets in ((25, (61_440,)), (100, (61_440, 245_760)), (500, (61_440, 245_760))):
-        learners = {f"learnt, {steps // 1000}k steps": {"total_env_steps": steps} for steps in budgets}
-        table(pool, GRID, {"population": population, "layout": "four_corners"}, learners, seeds, 512)
-
-
 def manhattan(pool: ProcessPoolExecutor, seeds: int) -> None:
     """Manhattan with its preset, from the uniform policy."""
     preset = json.loads(Path("mfnet_agents/presets/DecNeuralAC/MFNet-RideShareNYC-v0.json").read_text("utf-8"))[
         "options"
     ]
-    table(pool, CITY, preset.pop("env_config"), {"learnt, 480k steps": preset}, seeds, 256)
+    name = f"learnt, {preset['total_env_steps'] // 1000}k steps"
+    table(pool, CITY, preset.pop("env_config"), {name: preset}, seeds, 256)
 
 
 def radii(pool: ProcessPoolExecutor, seeds: int) -> None:
@@ -141,17 +128,19 @@ def radii(pool: ProcessPoolExecutor, seeds: int) -> None:
 
 
 def modes(pool: ProcessPoolExecutor, seeds: int) -> None:
-    """The printed algorithm beside the recipe, on instances where (14) can be enumerated and on the grid."""
+    """The printed algorithm beside the two recipes, on instances where (14) can be enumerated and on the grid."""
     paper = {"mode": "paper", "critic_steps": 512, "total_env_steps": 61_440}
-    small = {"population": 12, "rows": 3, "cols": 3}
+    small, bracket = {"population": 12, "rows": 3, "cols": 3}, {"critic_form": "v"}
     rows: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         ("3 x 3, N = 12: paper, energy (14), k = kappa = 1", small, paper),
         ("3 x 3, N = 12: paper, energy, R = 20", small, {**paper, "radius": 20.0}),
-        ("3 x 3, N = 12: practical, energy (14)", small, {"policy": "energy", "total_env_steps": 61_440}),
-        ("3 x 3, N = 12: practical, tilted", small, {"policy": "tilted", "total_env_steps": 61_440}),
-        ("3 x 3, N = 12: practical, individual", small, {"total_env_steps": 61_440}),
+        ("3 x 3, N = 12: bracket, energy (14)", small, {"policy": "energy", "total_env_steps": 61_440}),
+        ("3 x 3, N = 12: bracket, tilted", small, {"policy": "tilted", "total_env_steps": 61_440}),
+        ("3 x 3, N = 12: bracket, individual", small, {**bracket, "total_env_steps": 61_440}),
+        ("3 x 3, N = 12: costate, individual", small, {"total_env_steps": 61_440}),
         ("5 x 5, N = 100: paper, individual (3)", {}, {**paper, "policy": "individual"}),
-        ("5 x 5, N = 100: practical, individual", {}, {"total_env_steps": 61_440}),
+        ("5 x 5, N = 100: bracket, individual", {}, {**bracket, "total_env_steps": 61_440}),
+        ("5 x 5, N = 100: costate, individual", {}, {"total_env_steps": 61_440}),
     ]
     futures = [[pool.submit(learn, (GRID, env, o, s, 256)) for s in range(seeds)] for _, env, o in rows]
     print(f"\n{GRID}, 61k environment steps, {seeds} training seeds: discounted return\n")
@@ -167,8 +156,6 @@ def _values(futures: list[Any]) -> list[float]:
 
 
 TABLES: dict[str, Callable[[ProcessPoolExecutor, int], None]] = {
-    "grid": grid,
-    "layout2": layout2,
     "radii": radii,
     "modes": modes,
     "manhattan": manhattan,

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -29,11 +30,12 @@ def cases() -> dict[str, Callable[[int], float]]:
 
     from mfnet_theory import learning
 
-    def reached(name: str, **options: int) -> Callable[[int], float]:
+    def reached(name: str, **options: Any) -> Callable[[int], float]:
         return lambda seed: here.learnt.__wrapped__(name, seed, **options)[1]
 
     instance = learning.solved(0)
     found = {name: reached(name) for name in here.INSTANCES}
+    found |= {f"{name}, bracket": reached(name, critic_form="v") for name in here.INSTANCES}
     found |= {f"kappa={k}": reached("line6", hops=min(1, k), credit_hops=k) for k in (0, 1, 2, 3)}
     found["printed"] = lambda seed: here.printed(seed)[1]
     found["practical"] = lambda seed: instance.share(learning.practical(instance, seed, 1, 2).values.max())

@@ -365,6 +365,7 @@ class Configs:
 
     name, share = "config", 1.0
     SMALL = {"num_envs_per_env_runner": 2, "rollout_fragment_length": 4}  # noqa: RUF012
+    STEPS = ("rollout_fragment_length", "burn_in", "num_epochs", "critic_steps", "actor_samples")
 
     def run(self, rng: np.random.Generator, folder: Path) -> None:
         from mfnet_agents import DecNeuralACConfig
@@ -376,6 +377,7 @@ class Configs:
         if rng.random() < 0.3:
             base = base.training(mode="paper", critic_steps=5, actor_samples=2, critic_width=4, actor_width=4)
         asked = {pick(rng, list(fields)): odd.value(rng) for _ in range(int(rng.choice([1, 1, 2])))}
+        asked = {name: _few(given) if name in self.STEPS else given for name, given in asked.items()}
         note(folder, "config: " + ", ".join(f"{n}={odd.shown(v)}" for n, v in asked.items()))
 
         def build() -> Any:

@@ -12,7 +12,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -27,8 +27,8 @@ CPU_SECONDS, WALL_SECONDS = 20.0, 90.0  # of a case; other programs may be runni
 WAITING_SECONDS = 600.0  # of a case that runs processes of its own, each of which has a limit
 IDLE_SECONDS = 8.0  # of a case that waits for something: it has used next to no time of the processor by then
 GRACE = 30.0  # after these, until a worker that does not even answer a signal is ended
-MEMORY = 3 << 30  # bytes of addresses that a case may ask for, beside what is there already
-GROWTH = 1 << 30  # bytes that it may really fill
+GROWTH = 1 << 30  # bytes that a case may fill
+MEMORY = GROWTH + (1 << 28)  # and of addresses that it may ask for: what is about as large must be refused
 WAITING = {"cli", "folders", "kill-run", "kill-file"}  # targets that wait for processes of their own
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 KEPT = 2  # inputs kept of each cause
@@ -95,7 +95,7 @@ def one(target: Target, seed: int, number: int, folder: Path) -> Case:
     Path("/proc/self/clear_refs").write_text("5")  # the peak is counted from here
     try:
         os.chdir(folder)
-        with _limits(waits=target.name in WAITING):
+        with bounded_memory(), _limits(waits=target.name in WAITING):
             found.more = target.run(generator(target.name, seed, number), folder) or Counter()
         if (grown := _memory("VmHWM") - before) > GROWTH:
             raise Fault("traceback", f"memory grew by {grown >> 20} MB", "memory")
@@ -121,11 +121,11 @@ def one(target: Target, seed: int, number: int, folder: Path) -> Case:
 
 @contextlib.contextmanager
 def _limits(waits: bool) -> Any:
-    began, worked = time.monotonic(), time.process_time()
+    began, worked, queued = time.monotonic(), time.process_time(), _queued()
 
     def late(number: int, frame: Any) -> None:
         spent, work = time.monotonic() - began, time.process_time() - worked
-        idle = not waits and spent > IDLE_SECONDS and work < 0.02 * spent
+        idle = not waits and spent > IDLE_SECONDS and work + _queued() - queued < 0.02 * spent
         if work > CPU_SECONDS or spent > (WAITING_SECONDS if waits else WALL_SECONDS) or idle:
             raise Hang(f"no answer after {spent:.0f} s, {work:.0f} s of them at work")
 
@@ -138,16 +138,29 @@ def _limits(waits: bool) -> Any:
         signal.signal(signal.SIGALRM, before)
 
 
+def _queued() -> float:
+    """Seconds that this process could have worked, had others left it a processor."""
+    with contextlib.suppress(OSError), open("/proc/self/schedstat") as file:
+        return int(file.read().split()[1]) / 1e9
+    return 0.0
+
+
 def _memory(key: str) -> int:
     """Bytes, as /proc says."""
     with open("/proc/self/status") as file:
         return next(int(line.split()[1]) for line in file if line.startswith(key + ":")) << 10
 
 
-def bound_memory() -> None:
+@contextlib.contextmanager
+def bounded_memory() -> Iterator[None]:
+    """Beside what is there already: libraries keep addresses from case to case."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     limit = _memory("VmSize") + MEMORY
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 # -- many -------------------------------------------------------------------------------------------------------------
@@ -158,7 +171,7 @@ def _work(targets: Sequence[Target], seed: int, first: dict[str, int], step: int
     os.setpgid(0, 0)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # nobody would tell it to stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    bound_memory()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     spent, numbers = {t.name: 0.0 for t in targets}, dict(first)
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
         while True:

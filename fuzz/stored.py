@@ -311,6 +311,8 @@ class Folders:
 def judge(answer: Answer, told: str) -> None:
     """Exit code 0, 1 or 2; for 2, one sentence on the error stream and nothing of a traceback.
 
+    With ``--json`` the error stream also holds what a run said while it went on; the sentence comes last.
+
     Raises:
         Refused: code 2, properly. Fault: anything else.
     """
@@ -323,11 +325,13 @@ def judge(answer: Answer, told: str) -> None:
         raise Fault("traceback", f"{told}: exit code {answer.code}: {answer.err[-1500:]}", f"exit code {answer.code}")
     sentences = [line for line in answer.err.splitlines() if line.strip() and not line.startswith("mfnet: note:")]
     if answer.code == 2:
+        if "--json" in told.split():
+            sentences = [line for line in sentences[:-1] if line.startswith("mfnet: ")] + sentences[-1:]
         if len(sentences) != 1 or not sentences[0].startswith("mfnet: ") or len(sentences[0]) > 500:
             raise Fault(
                 "traceback",
                 f"{told}: {answer.err[-2000:]}",
-                f"exit code 2 with {len(sentences)} lines of {len(answer.err) // 500 * 500} or more",
+                f"exit code 2 with {len(sentences)} sentences of up to {max(map(len, sentences), default=0)} letters",
             )
         raise Refused(sentences[0])
     if any("Warning" in line for line in sentences):

@@ -15,6 +15,7 @@ import numpy as np
 
 from mfnet_envs.words import COUNTABLE, brief, did_you_mean, fits, is_whole, of_kind, shown
 
+AUTO = "auto"  # an option whose value follows from the others
 EVENTS = ("on_algorithm_init", "on_train_result", "on_evaluate_start", "on_evaluate_end", "on_checkpoint_loaded")
 
 
@@ -193,7 +194,10 @@ class AlgorithmConfig:
         for name in (
             "num_envs_per_env_runner", "rollout_fragment_length", "evaluation_duration", "total_env_steps",
         ):  # fmt: skip
-            check(name, getattr(self, name), positive, "a positive integer")
+            if self.fields()[name].default != AUTO:
+                check(name, getattr(self, name), positive, "a positive integer")
+            else:
+                check(name, getattr(self, name), lambda x: x == AUTO or positive(x), "'auto' or a positive integer")
         for name in ("seed", "evaluation_seed"):
             check(name, getattr(self, name), whole, "a non-negative integer")
         check("env_config", self.env_config, _has_names, "a dict of options by name, without the id, which is `env`")

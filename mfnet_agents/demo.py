@@ -1,7 +1,8 @@
 """``mfnet demo``: learn a taxi policy for Manhattan, see how far credit must travel, write a report.
 
-This process trains with the shipped options. A second one, on the other core, first trains short runs that differ only
-in the credit radius, then measures them and the scenario's heuristics. All policies are evaluated on the same worlds.
+This process trains with the shipped options. A second one, on the other core, first trains short runs of the form with
+critics that differ only in the credit radius, then measures them and the scenario's heuristics. All policies are
+evaluated on the same worlds.
 
 The demo folder is a run folder (`mfnet evaluate`, `mfnet report` and `mfnet train --resume` work on it) with
 ``staircase.json``, ``heuristics.json``, the pictures and ``report.html`` beside.
@@ -22,6 +23,7 @@ from typing import Any
 from mfnet_agents import runs
 from mfnet_agents.progress import Lines, Progress, choose, clock, write_json
 from mfnet_agents.runs import REPORT_SEED, REPORT_WORLDS, RunError, RunFolder
+from mfnet_envs.evaluate import check_worlds
 from mfnet_envs.measure import Result, measure
 from mfnet_envs.policy import Policy
 from mfnet_envs.yardstick import Yardstick
@@ -29,7 +31,11 @@ from mfnet_envs.yardstick import Yardstick
 ENV = "MFNet-RideShareNYC-v0"
 RADII = (0, 1, 2, 3, 6)  # hops of credit
 STAIRCASE_STEPS = 81_920  # of each short run
-PLAIN = {"potential": "none", "lambda_": 0.9, "actor_lr": 0.3}  # rewards as paid; short runs take larger steps
+BRACKET = {
+    "critic_form": "v", "hops": 1, "lambda_": 0.9, "actor_lr": 0.3, "critic_width": 16, "crowd_input": "bounded",
+    "critic_input": "standardised", "num_epochs": 2, "burn_in": 60, "critic_warmup": 10,
+    "num_envs_per_env_runner": 32, "rollout_fragment_length": 32,
+}  # of the short runs  # fmt: skip
 LOG = "second_process.log"  # only a demo folder holds one
 
 
@@ -43,7 +49,7 @@ def run(out: Path, *, steps: int | None = None, worlds: int | None = None, machi
         machine: print JSON lines.
 
     Raises:
-        RunError: the folder holds something else, or cannot be written to.
+        RunError: more worlds than memory holds; the folder holds something else, or cannot be written to.
     """
     from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
 
@@ -53,13 +59,17 @@ def run(out: Path, *, steps: int | None = None, worlds: int | None = None, machi
     config = runs.make_config(ENV, {} if steps is None else {"total_env_steps": steps}, {})
     config = config.evaluation(evaluation_duration=min(worlds, config.evaluation_duration))
     algorithm = DecNeuralAC(config.callbacks(on_train_result=relay.pass_on))
+    try:
+        check_worlds(algorithm.model, worlds)
+    except ValueError as error:
+        raise RunError(str(error)) from None
     _clear(out)
     folder = RunFolder.create(out)
     model, words = algorithm.model, algorithm.model.wording
     shown.say(
         f"{words.place}: {model.network.num_nodes} nodes, {model.population:,} {words.agents}\n"
         f"this process learns for {config.total_env_steps:,} steps; a second one learns {len(RADII)} times briefly,\n"
-        "with credit from ever further away, then measures the heuristics"
+        "by critics whose credit comes from ever further away, then measures the heuristics"
     )
     command = [sys.executable, "-m", "mfnet_agents.demo", "--staircase", str(out)]
     command += ["--steps", str(min(STAIRCASE_STEPS, config.total_env_steps)), "--worlds", str(worlds)]
@@ -152,13 +162,13 @@ class _Relay:
 
 
 def staircase(out: Path, steps: int, worlds: int) -> None:
-    """Short runs with plain rewards that differ only in ``credit_hops``, then the heuristics; into ``out``."""
+    """Short runs of the bracket form that differ only in ``credit_hops``, then the heuristics; into ``out``."""
     import torch
 
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # a small radius is warned about, and here it is what is shown
     folder, progress, parent = RunFolder(out), Lines(), os.getppid()
-    options = PLAIN | {"total_env_steps": steps}
+    options = BRACKET | {"total_env_steps": steps}
     model = runs.make_config(ENV, options, {}).build_algo().model
     yardstick = Yardstick.of(model, None)
     learnt: dict[str, Policy] = {}
@@ -179,7 +189,7 @@ def staircase(out: Path, steps: int, worlds: int) -> None:
     common = {"worlds": worlds, "seed": REPORT_SEED}
     found = measure(model, {**learnt, **heuristics}, **common, certificate=None, tell=tell).to_dict()["policies"]
     stairs = {str(radius): found[name] for radius, name in zip(RADII, learnt, strict=True)}
-    folder.write("staircase.json", {"steps": steps, **common, "options": PLAIN, "runs": stairs})
+    folder.write("staircase.json", {"steps": steps, **common, "options": BRACKET, "runs": stairs})
     folder.write("heuristics.json", {**common, "policies": {name: found[name] for name in heuristics}})
 
 

@@ -10,7 +10,7 @@ from mfnet_envs.arrays import Floats
 from mfnet_envs.backends import Backend
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Individually, Policy
-from mfnet_envs.simulator import Simulator
+from mfnet_envs.simulator import Simulator, step_bytes
 from mfnet_envs.words import fits, is_whole, shown, whole
 from mfnet_envs.yardstick import KEYS
 
@@ -92,6 +92,19 @@ def check_arguments(model: object, *policies: object) -> None:
             raise ValueError(f"the policy is of a model with {other}, and this one has {size}: make it of this model")
 
 
+def check_worlds(model: LocalModel, worlds: int, steps: int | None = None) -> int:
+    """Refuse more worlds than this machine's memory holds: how many steps they are played.
+
+    Raises:
+        ValueError: too many, or no world or step at all.
+    """
+    steps = model.evaluation[0] if steps is None else whole("steps", steps)
+    room = 8 * steps + step_bytes(model)
+    what = f"worlds={shown(worlds)} of {len(model.legal):,} states over steps={shown(steps)}"
+    fits(what, whole("worlds", worlds), itemsize=room)
+    return steps
+
+
 def summary(model: LocalModel, per_world: dict[str, Floats], steps: int | None = None) -> dict[str, float]:
     """Means of :func:`worlds_of` with their intervals, and the headline made of them."""
     report = {"episode_len_mean": float(model.evaluation[0] if steps is None else steps)}
@@ -125,8 +138,7 @@ def returns(
 
     Step t is played by the model in force at t.
     """
-    steps = model.evaluation[0] if steps is None else whole("steps", steps)
-    fits(f"rewards of worlds={shown(worlds)} over steps={shown(steps)}", whole("worlds", worlds), steps)
+    steps = check_worlds(model, worlds, steps)
     simulator = Simulator(model, backend)
     rng, asnumpy = simulator.generator(whole("seed", seed, 0)), simulator.backend.asnumpy
     counts = simulator.reset(rng, worlds)

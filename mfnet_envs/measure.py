@@ -22,10 +22,10 @@ import numpy as np
 from mfnet_envs import tables
 from mfnet_envs.arrays import Floats
 from mfnet_envs.bounds import Certificate
-from mfnet_envs.evaluate import check_arguments, half_width, summary, worlds_of
+from mfnet_envs.evaluate import check_arguments, check_worlds, half_width, summary, worlds_of
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy, uniform
-from mfnet_envs.words import shown, whole
+from mfnet_envs.words import shown
 from mfnet_envs.yardstick import Yardstick
 
 RANDOM, BOUND = "random", "bound"
@@ -236,7 +236,7 @@ def measure(
     if not (isinstance(policies, Mapping) and all(isinstance(name, str) for name in policies)):
         raise TypeError(f"policies are given by name, {{'mine': policy}}, not as {shown(policies)}")
     check_arguments(model, *policies.values())
-    whole("worlds", worlds)
+    check_worlds(model, worlds)
     solved = model.bound() if isinstance(certificate, str) and certificate == "solve" else certificate
     yardstick = Yardstick.of(model, solved)
     results: dict[str, Result] = {}

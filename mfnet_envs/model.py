@@ -268,6 +268,11 @@ class LocalModel(metaclass=Checked):
         """Named reference policies (:class:`mfnet_envs.Policy`), simplest first."""
         return {}
 
+    def crowding(self) -> Any:
+        """What a planner needs beside these tables (:class:`mfnet_envs.programmes.horizon_lp.Crowding`); None: no way
+        to plan by a convex programme is known."""
+        return None
+
     def at(self, t: int) -> LocalModel:
         """The model in force at step t of an episode; itself unless the scenario reads a clock.
 
@@ -290,6 +295,12 @@ class LocalModel(metaclass=Checked):
     @property
     def num_groups(self) -> int:
         return int(self.groups.max()) + 1
+
+    @property
+    def usual_counts(self) -> Floats:
+        """``(S,)``: ``reference_counts``, or an even share of the population for each state that has a choice."""
+        even = self.population / max(1, len(self.team_states))
+        return np.full(len(self.legal), even) if self.reference_counts is None else self.reference_counts
 
     @cached_property
     def active(self) -> Ints:

@@ -74,7 +74,7 @@ def fits(what: str, *shape: int, itemsize: int = 8) -> None:
     """
     needed, there = math.prod(map(int, shape)) * itemsize, memory()
     if needed > there:
-        many = f"{needed // 10**9:,}" if needed < 10**18 else "more than a billion"
+        many = f"{-(-needed // 10**9):,}" if needed < 10**18 else "more than a billion"
         raise ValueError(f"{what} need {many} GB, and this machine has {there // 10**9:,} GB: ask for less")
 
 

@@ -6,5 +6,7 @@ those of the command line, in the order of the page. They are imported when they
 
 from __future__ import annotations
 
-EXPERIMENTS = ("decomposition", "decay", "gradient", "critic", "learning", "classes", "population", "locality")
-OF_ANY_MODEL = ("decomposition", "decay", "gradient")  # what can be asked of a user's own small model
+EXPERIMENTS = (
+    "decomposition", "decay", "gradient", "marginal", "critic", "learning", "classes", "population", "locality",
+)  # fmt: skip
+OF_ANY_MODEL = ("decomposition", "decay", "gradient", "marginal")  # what can be asked of a user's own small model

@@ -148,6 +148,7 @@ def values(algo: DecNeuralAC, pairs: Ints) -> Floats:
     shares = tensor(pairs / algo.model.population)
     assert isinstance(algo.trained, Paper)
     zeta = algo.trained.inputs(with_actions(shares.sum(2, keepdim=True), shares, mass=False))
+    assert algo.critic is not None
     found: Floats = algo.critic.value(algo.omega, zeta).numpy().T
     return found
 

@@ -481,9 +481,9 @@ def test_presets_yield_to_what_is_typed() -> None:
     shipped = runs.preset("MFNet-RideShareNYC-v0")
     assert config.credit_hops == 6
     assert config.env_config == {**shipped["env_config"], "hour": 8}
-    assert config.sampling == shipped["sampling"]
+    assert config.total_env_steps == shipped["total_env_steps"] != DecNeuralACConfig().total_env_steps
     plain = runs.make_config("MFNet-RideShareNYC-v0", {}, {}, use_preset=False)
-    assert plain.env_config == {} and plain.sampling == DecNeuralACConfig().sampling
+    assert plain.env_config == {} and plain.total_env_steps == DecNeuralACConfig().total_env_steps
 
 
 @pytest.mark.parametrize(
@@ -563,6 +563,18 @@ def test_a_fault_of_ours_is_told_and_not_hidden(
     assert "Traceback (most recent call last)" in ask(["env", "list"], capsys)[2]
 
 
+def test_worlds_of_the_last_measurement_are_counted_before_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mfnet_envs import words
+
+    monkeypatch.setattr(words, "memory", lambda: 10**9)
+    out = tmp_path / "run"
+    code, _, err = ask(["train", "MFNet-Grid-v0", "--steps", "256", "--worlds", "900000", "--out", str(out)], capsys)
+    assert code == 2 and err.startswith("mfnet: worlds=900000 of 25 states") and err.count("\n") == 1
+    assert not out.exists()
+
+
 def test_no_memory_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     from mfnet_envs import tools
 
@@ -586,7 +598,7 @@ def test_a_run_that_diverges_says_so(
         return step(algorithm)
 
     monkeypatch.setattr(DecNeuralAC, "training_step", overflowing)
-    code, _, err = ask(train(path), capsys)
+    code, _, err = ask(train(path, "--set", "critic_form=v"), capsys)
     assert code == 1 and "training has diverged" in err and "take smaller steps" in err and err.count("\n") == 1
     assert Algorithm.from_checkpoint(path / "checkpoints" / "last").iteration == 4
     assert not (path / "result.json").exists()

@@ -266,17 +266,34 @@ def test_a_broken_clock_is_said_in_one_sentence(model: LocalModel, sentence: str
 # -- the learner ----------------------------------------------------------------------------------------------------
 
 
-def test_the_learner_says_that_it_does_not_see_the_time() -> None:
+def on_the_clock(**training: Any) -> DecNeuralACConfig:
     options = {"hour": "day", "occupied": "markov", "population": 60}
-    config = DecNeuralACConfig().environment("MFNet-RideShareNYC-v0", env_config=options)
+    config = DecNeuralACConfig().environment("MFNet-RideShareNYC-v0", env_config=options).training(**training)
+    return config.env_runners(num_envs_per_env_runner=2, rollout_fragment_length=14)
+
+
+@pytest.mark.parametrize("options", [{"critic_form": "v"}, {"clock": False}])
+def test_a_learner_that_does_not_see_the_time_says_so(options: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="set score='all' and potential='none'"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        config.copy().training(score="unserved").build_algo()
-    config = config.env_runners(num_envs_per_env_runner=2, rollout_fragment_length=14)
+        on_the_clock(score="unserved").build_algo()
     with pytest.warns(UserWarning, match="do not see the time"):
-        algo = config.build_algo()
+        algo = on_the_clock(**options).build_algo()
     result = algo.train()
     assert np.isfinite(result["env_runners"]["sampled_reward_mean"])
+
+
+def test_policies_learn_by_the_clock() -> None:
+    """What is learnt differs from hour to hour, and is the same a day later; one hour's policy is of that hour's
+    demand."""
+    with warnings.catch_warnings(action="error"):
+        algo = on_the_clock(actor_lr=0.2).build_algo()
+    for _ in range(12):
+        algo.train()
+    counts = algo.simulator.reset(np.random.default_rng(0), 1)
+    night, rush, next_night = (algo.policy.teams(counts, t) for t in (3 * 12, 18 * 12, 288 + 3 * 12))
+    np.testing.assert_array_equal(night, next_night)
+    assert np.abs(night - rush).max() > 0.01
 
 
 # -- Manhattan through the day --------------------------------------------------------------------------------------

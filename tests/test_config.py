@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import toys
 
+import mfnet_envs
 from mfnet_agents.config import EVENTS, AlgorithmConfig, ConfigError
 from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
-from mfnet_agents.dec_neural_ac.config import MODES, DecNeuralACConfig
+from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
 
 SMALL = {"graph": [[0, 1], [1, 2]], "demand": [0.02, 0.02, 1.0], "population": 4}
 
@@ -66,7 +67,18 @@ def test_from_dict_refuses_unknown_names() -> None:
         ({"lambda_": 1.1}, "lambda_ must be between 0 and 1"),
         ({"lambda_": float("nan")}, "lambda_ must be between 0 and 1"),
         ({"policy": "softmax"}, "policy must be 'auto' or 'individual' or 'energy' or 'tilted', not 'softmax'"),
-        ({"critic_form": "w"}, "critic_form must be 'auto' or 'q' or 'v'"),
+        ({"critic_form": "w"}, "critic_form must be 'auto' or 'q' or 'v' or 'costate', not 'w'"),
+        (
+            {"critic_form": "costate", "hops": 2},
+            "hops is of critics: critic_form='costate' has none; set critic_form='v'",
+        ),
+        ({"critic_form": "costate", "policy": "energy"}, "critic_form='costate' needs policy='individual'"),
+        ({"observe": "neighbours"}, "observe must be 'own' or a non-negative integer, hops, at most 1,000,000, not"),
+        ({"observe": 1, "critic_form": "v"}, "observe=1 needs critic_form='costate', whose policies can see more"),
+        ({"observe": 1, "hops": 2}, "observe=1 needs critic_form='costate'"),
+        ({"clock": True, "policy": "tilted"}, "clock=True needs critic_form='costate'"),
+        ({"clock": "yes"}, "clock must be 'auto', True or False, not 'yes'"),
+        ({"observe": 1, "crowd_input": "share"}, "observe shows crowds by crowd_input='bounded', not by 'share'"),
         ({"critic_width": 0}, "critic_width must be 'auto' or a positive integer"),
         ({"actor_width": 2.5}, "actor_width must be 'auto' or a positive integer"),
         ({"actor_width": 3}, "the width must be positive, and even with a symmetric start; not 3"),
@@ -121,8 +133,14 @@ def test_bad_training_value(options: dict[str, Any], words: str) -> None:
         (config().debugging(seed=-1), "seed must be a non-negative integer, not -1"),
         (config().debugging(seed="a"), "seed must be a non-negative integer, not 'a'"),
         (config().env_runners(num_env_runners=2), "num_env_runners must be 0"),
-        (config().env_runners(num_envs_per_env_runner=0), "num_envs_per_env_runner must be a positive integer"),
-        (config().env_runners(rollout_fragment_length=0), "rollout_fragment_length must be a positive integer"),
+        (
+            config().env_runners(num_envs_per_env_runner=0),
+            "num_envs_per_env_runner must be 'auto' or a positive integer",
+        ),
+        (
+            config().env_runners(rollout_fragment_length=0),
+            "rollout_fragment_length must be 'auto' or a positive integer",
+        ),
         (config().evaluation(evaluation_duration=0), "evaluation_duration must be a positive integer"),
         (config().evaluation(evaluation_interval=0), "evaluation_interval must be a positive integer or None"),
         (config().evaluation(evaluation_seed=-5), "evaluation_seed must be a non-negative integer"),
@@ -155,10 +173,34 @@ def test_unknown_environment() -> None:
 # -- what "auto" stands for
 
 
-def test_practical_mode() -> None:
-    """The measured recipe: kappa = k + 1 / (1 - lambda), within the diameter."""
+def test_which_form() -> None:
+    """The costate form unless a critic's option is set, teams draw together, or it is asked for otherwise."""
+    forms = {config(**options).form for options in ({}, {"actor_lr": 0.1}, {"policy": "individual"}, {"burn_in": 9})}
+    assert forms == {"costate"}
+    of_critics = ({"hops": 2}, {"lambda_": 0.5}, {"policy": "energy"}, {"critic_form": "q"}, {"num_parts": 2})
+    assert {config(**options).form for options in of_critics} == {"bracket"}
+    assert config(mode="paper").form == "paper"
+    chosen = DecNeuralACConfig().environment("MFNet-Grid-v0")
+    assert chosen.env_steps_per_iteration == 256 == chosen.copy().training(critic_form="v").env_steps_per_iteration
+
+
+def test_costate_form() -> None:
+    """One set of options; samples follow the criterion the scenario is judged by, and policies its clock."""
     model = toys.line(9, 20)
-    chosen = config(hops=1, lambda_=0.8).resolved(model)
+    chosen = DecNeuralACConfig().environment("MFNet-Grid-v0").resolved(model)
+    assert (chosen.critic_form, chosen.policy, chosen.crowd_input) == ("costate", "individual", "bounded")
+    assert (chosen.num_envs_per_env_runner, chosen.rollout_fragment_length) == (4, 64)
+    assert (chosen.actor_lr, chosen.lr_decay, chosen.sampling, chosen.clock) == (0.1, 0.1, "restart", False)
+    pigou = mfnet_envs.make_model("MFNet-Pigou-v0")
+    assert chosen.copy().training(sampling="auto").resolved(pigou).sampling == "stationary"
+    day = mfnet_envs.make_model("MFNet-RideShareNYC-v0", hour="day", population=80, occupied="markov")
+    assert DecNeuralACConfig().environment("MFNet-RideShareNYC-v0").resolved(day).clock is True
+
+
+def test_bracket_form() -> None:
+    """The recipe with critics: kappa = k + 1 / (1 - lambda), within the diameter."""
+    model = toys.line(9, 20)
+    chosen = config(critic_form="v", hops=1, lambda_=0.8).resolved(model)
     assert chosen.credit_hops == 1 + 5
     assert config(hops=2, lambda_=0.5).resolved(model).credit_hops == 2 + 2
     assert config(hops=1, lambda_=0.0).resolved(model).credit_hops == 2
@@ -174,8 +216,9 @@ def test_practical_mode() -> None:
 
 def test_step_sizes_fall_on_long_runs() -> None:
     model = toys.line(3, 4)
-    assert config(total_env_steps=30_720).resolved(model).lr_decay == 1.0
-    assert config(total_env_steps=61_440).resolved(model).lr_decay == 0.1
+    assert config(total_env_steps=30_720, critic_form="v").resolved(model).lr_decay == 1.0
+    assert config(total_env_steps=61_440, critic_form="v").resolved(model).lr_decay == 0.1
+    assert config(total_env_steps=30_720).resolved(model).lr_decay == 0.1  # the costate form's always do
     assert config(total_env_steps=61_440, lr_decay=0.5).resolved(model).lr_decay == 0.5
 
 
@@ -201,10 +244,10 @@ def test_paper_mode() -> None:
     assert config(mode="paper", actor_lr=0.7, critic_lr=0.3).resolved(model).critic_lr == 0.3
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_nothing_stays_open(mode: str) -> None:
+@pytest.mark.parametrize("options", [{"mode": "paper"}, {"critic_form": "v"}, {}], ids=("paper", "bracket", "costate"))
+def test_nothing_stays_open(options: dict[str, Any]) -> None:
     model = toys.line(4, 5)
-    chosen = config(mode=mode).resolved(model)
+    chosen = DecNeuralACConfig().environment("MFNet-Grid-v0").training(**options).resolved(model)
     assert "auto" not in chosen.to_dict().values()
     assert chosen.resolved(model) == chosen
 
@@ -334,10 +377,14 @@ def test_verbs_and_keys() -> None:
     algo.stop()
 
 
-def test_training_and_evaluation_mean_the_same_by_one_name() -> None:
-    """Of the untrained policy: episodes that end with probability 1 - gamma pay, in the mean, the discounted return."""
-    chosen = config(actor_lr=1e-9, critic_width=2, num_epochs=1).evaluation(evaluation_duration=400)
+@pytest.mark.parametrize("options", [{"critic_width": 2, "num_epochs": 1}, {}], ids=("bracket", "costate"))
+def test_training_and_evaluation_mean_the_same_by_one_name(options: dict[str, Any]) -> None:
+    """Of the untrained policy: what episodes pay until a restart is, in the mean, the discounted return."""
+    chosen = config(actor_lr=1e-9, **options).evaluation(evaluation_duration=400)
     algo = chosen.env_runners(num_envs_per_env_runner=400, rollout_fragment_length=200).build_algo()
+    if algo.config.form == "costate":  # fragments end with probability 1 - gamma^T, their steps fade
+        algo = chosen.env_runners(num_envs_per_env_runner=4000, rollout_fragment_length=40).build_algo()
+        algo.train()
     algo.train()  # by now the worlds are apart, and the episodes that end are no longer the short ones
     trained, evaluated = algo.train()["env_runners"], algo.evaluate()["env_runners"]
     shared = set(trained) & set(evaluated)

@@ -9,6 +9,7 @@ import pytest
 
 from mfnet_agents import checkpoint, cli, demo
 from mfnet_agents.runs import RunError
+from mfnet_envs import words
 
 pytestmark = pytest.mark.xdist_group("demo")
 
@@ -57,7 +58,7 @@ def test_the_folder_is_a_run(
     shown: tuple[Path, subprocess.CompletedProcess[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     out, _ = shown
-    assert checkpoint.read(out / "checkpoints" / "last")[0]["counters"]["iteration"] == 1
+    assert checkpoint.read(out / "checkpoints" / "last")[0]["counters"]["iteration"] == 4
     assert cli.main(["evaluate", str(out), "--worlds", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["policies"]
     assert found["learnt, last"]["value"] == json.loads((out / "result.json").read_text())["last"]["value"]
@@ -72,6 +73,16 @@ def test_only_an_earlier_demo_is_replaced(tmp_path: Path) -> None:
     demo._clear(other)
     demo._clear(earlier)
     assert (other / "precious").exists() and not earlier.exists()
+
+
+def test_too_many_worlds_are_refused_before_anything_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / demo.LOG).write_text("")
+    monkeypatch.setattr(words, "memory", lambda: 16 * 10**9)
+    assert cli.main(["demo", "--out", str(tmp_path), "--steps", "1024", "--worlds", "900000"]) == 2
+    assert "worlds=900000 of 3,782 states" in (err := capsys.readouterr().err) and err.count("\n") == 1
+    assert (tmp_path / demo.LOG).exists()
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the harness is no part of what is installed
 
-from fuzz import formats, kills, processes  # noqa: E402
+from fuzz import formats, kills, processes, stored  # noqa: E402
 from fuzz.files import Tables  # noqa: E402
 from fuzz.judging import Fault, Hang, Refused, attempt  # noqa: E402
 from fuzz.mutations import spoil_tables  # noqa: E402
@@ -97,6 +97,13 @@ def test_waiting_for_ever_is_a_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert one(Toy(lambda: time.sleep(60)), 0, 0, tmp_path / "case").kind == "hang"
 
 
+def test_waiting_for_a_processor_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The alarm comes every 2 s, so the case is longer."""
+    monkeypatch.setattr("fuzz.running.IDLE_SECONDS", 1.0)
+    monkeypatch.setattr("fuzz.running._queued", time.monotonic)
+    assert one(Toy(lambda: time.sleep(2.2)), 0, 0, tmp_path / "case").kind == "passed"
+
+
 def test_no_except_exception_swallows_the_alarm() -> None:
     assert not issubclass(Hang, Exception)
 
@@ -146,6 +153,20 @@ def test_death_comes_at_the_operation_it_was_meant_for(tmp_path: Path) -> None:
     assert sorted(p.name for p in place.iterdir()) == ["file0", "file1"]
     answer = processes.run(write, processes.Surroundings(place))
     assert answer is not None and answer.code == 0 and len(list(place.iterdir())) == 5
+
+
+def test_a_command_is_refused_in_one_sentence() -> None:
+    """With --json a run tells on the error stream how it goes, and only there."""
+    for command, err, kind in (
+        ("mfnet train", "mfnet: no such\n", Refused),
+        ("mfnet train --json", "began\n\nwent on\nmfnet: no such\n", Refused),
+        ("mfnet train", "began\nmfnet: no such\n", Fault),
+        ("mfnet train --json", "mfnet: no such\nwent on\n", Fault),
+        ("mfnet train --json", "mfnet: no such\nmfnet: nor this\n", Fault),
+        ("mfnet train --json", f"mfnet: {'x' * 500}\n", Fault),
+    ):
+        with pytest.raises(kind):
+            stored.judge(processes.Answer(2, "", err), command)
 
 
 def test_what_is_left_behind_is_seen() -> None:

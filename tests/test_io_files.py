@@ -86,6 +86,11 @@ def refused(path: Path, *sentences: str, **options: Any) -> None:
         ("x.tntp", NET.replace("1 2 10", "-1 2 10"), "line 6: init_node must be a non-negative number, not '-1'"),
         ("x.tntp", NET.replace("1 2 10", "1 2 0x10"), "line 6: capacity must be a positive number, not '0x10'"),
         ("x.tntp", NET.replace("1 2 10", "1 2 1_0"), "line 6: capacity must be a positive number, not '1_0'"),
+        (
+            "x.tntp",
+            NET.replace("1 2 10 1 1 ", "1 2 10 1 1e-310 "),
+            "line 6: free_flow_time must be 0 or at least 1e-100",
+        ),
         ("x.tntp", NET.replace("1 2 10", "1 2 1,5"), "line 6: capacity must be a positive number, not '1,5'; write"),
         (
             "x.tntp",
@@ -110,6 +115,13 @@ def test_a_damaged_file_is_one_sentence(tmp_path: Path, name: str, content: str 
         ("node.csv", b"0.01", "٣".encode(), "node.csv, line 3: x_coord must be a finite number"),
         ("node.csv", b"0.01", b"1e400", "node.csv, line 3: x_coord must be a finite number, not '1e400'"),
         ("link.csv", b"900", b"9" * 5000, "link.csv, line 2: capacity must be a positive number"),
+        (
+            "link.csv",
+            b"900",
+            b"5e-324",
+            "link.csv, line 2: capacity must be at least 1e-100, so that it can be divided",
+        ),
+        ("link.csv", b"1112", b"2.1e-320", "link.csv, line 2: length must be 0 or at least 1e-100, so that it can be"),
     ],
 )
 def test_a_damaged_table_is_one_sentence(tmp_path: Path, file: str, old: bytes, new: bytes, sentence: str) -> None:

@@ -66,8 +66,8 @@ LAYERS = tuple(
                 "mfnet_theory",
                 "statement instances pictures",
                 "case",
-                "step_laws radii decay estimate",
-                "decomposition gradient critic learning classes population locality page",
+                "step_laws radii decay estimate worth",
+                "decomposition gradient forms marginal critic learning classes population locality page",
                 "runner",
             ),
         ),
@@ -80,7 +80,7 @@ LONGEST = 450  # lines of a file
 # Lines in all. There were 22.9k before these rooms had walls, and 5 % more were planned; backends, targets, the
 # registry, parts, measuring and the scenarios' own words took 16 %; saying what every file, option, checkpoint and
 # certificate assumes, and refusing what is none, another 4k lines. What grows from here on must be worth raising this.
-TOTAL = 31_000
+TOTAL = 35_500
 
 # Imported on request only: they are slow to import, or not everybody has them.
 HEAVY = {

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import tracemalloc
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from fractions import Fraction
@@ -22,7 +23,10 @@ from mfnet_envs.model import Branch, LocalModel, Quota
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import TablePolicy, uniform
 from mfnet_envs.scenarios.grid_v0 import Grid
+from mfnet_envs.simulator import step_bytes
 from mfnet_envs.views import CentralEnv, CentralVectorEnv
+from mfnet_envs.views.batch import TeamsBatch
+from mfnet_envs.views.worlds import world_bytes
 
 IDS = sorted(id for id, entry in registration.scenarios().items() if str(entry.builder).startswith("mfnet_envs."))
 GRID = "MFNet-Grid-v0"
@@ -248,6 +252,66 @@ def test_what_no_machine_holds(call: Callable[[], Any], sentence: str, monkeypat
         call()
 
 
+def peak(call: Callable[[], Any]) -> int:
+    """The most bytes of arrays that stood side by side meanwhile."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("id", IDS)
+@pytest.mark.parametrize("door", ["simulator", "teams", "vector"])
+def test_what_a_world_fills_is_known_beforehand(door: str, id: str) -> None:
+    """Against what is really allocated for more worlds: never much above, or what works would be refused."""
+    model = mfnet_envs.make_model(id)
+    simulator, pi, rng = Simulator(model), uniform(model), np.random.default_rng(0)
+
+    def step(worlds: int) -> None:
+        if door == "simulator":
+            simulator.follow(pi, simulator.reset(rng, worlds), 0, rng)
+        elif door == "teams":
+            batch = TeamsBatch(model, worlds)
+            batch.reset(0)
+            batch.step(rng.uniform(-1, 1, (worlds, batch.num_actors, model.num_actions)))
+        else:
+            env = CentralVectorEnv(model, worlds)
+            env.reset(seed=0)
+            env.step(env.action_space.sample())
+
+    step(2)  # what is kept is made
+    few, many = (peak(lambda worlds=worlds: step(worlds)) for worlds in (20, 80))  # type: ignore[misc]
+    said = step_bytes(model) if door == "simulator" else world_bytes(model)
+    assert 0.5 < said / ((many - few) / 60) < 1.15
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: Simulator(Grid()).reset(np.random.default_rng(0), 200_000), "200000 worlds of 25 states need 2 GB"),
+        (lambda: evaluate(Grid(), uniform(Grid()), worlds=200_000, steps=1, warmup=0), "worlds=200000 of 25 states"),
+        (lambda: measure(Unsolved(), {}, worlds=200_000), "worlds=200000 of 25 states over steps=150 need 2 GB"),
+        (lambda: mfnet_envs.batch_env(GRID, "teams", 150_000), "150000 worlds of 25 states need 2 GB"),
+        (lambda: gym.make_vec(GRID, num_envs=150_000), "num_envs=150000 worlds of 25 states and up to 125 actions"),
+    ],
+)
+def test_a_step_fills_more_than_its_counts(
+    call: Callable[[], Any], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "memory", lambda: 10**9)
+    with pytest.raises(ValueError, match=f"{sentence}.*this machine has 1 GB"):
+        call()
+
+
+class Unsolved(Grid):
+    """Whose bound takes for ever."""
+
+    def bound(self) -> Any:
+        raise AssertionError("solved although the worlds do not fit")
+
+
 def test_a_limit_on_the_process_counts_as_memory() -> None:
     """As ``ulimit -v`` sets it; what the process holds already is taken off."""
     resource = pytest.importorskip("resource")
@@ -286,12 +350,26 @@ def test_ids_and_options_are_shown_short() -> None:
     + [{"mode": "paper", "critic_steps": 10**9}, {"mode": "paper", "actor_samples": 10**10}],
 )
 def test_what_no_machine_learns(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(words, "memory", lambda: 16 * 10**9)
+    refused_by_a_learner(options, 16, monkeypatch)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"rollout_fragment_length": 1, "num_envs_per_env_runner": 150_000}, {"evaluation_duration": 200_000}]
+    + [{"actor_width": 150_000}, {"critic_width": 10**6}, {"mode": "paper", "critic_width": 50_000}]
+    + [{"num_envs_per_env_runner": 500, "rollout_fragment_length": 500, "critic_width": 300}],
+)
+def test_what_is_made_while_learning_is_counted(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    refused_by_a_learner(options, 1, monkeypatch)
+
+
+def refused_by_a_learner(options: dict[str, Any], gigabytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "memory", lambda: gigabytes * 10**9)
     config = DecNeuralACConfig().environment(GRID)
     for name, value in options.items():
         setattr(config, name, value)
     name, value = list(options.items())[-1]
-    with pytest.raises(ConfigError, match=rf"{name}={value}.* need [\d,]+ GB, and this machine has 16 GB"):
+    with pytest.raises(ConfigError, match=rf"{name}={value}.* need [\d,]+ GB, and this machine has {gigabytes} GB"):
         config.build_algo()
 
 

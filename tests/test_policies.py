@@ -304,6 +304,16 @@ def test_crowd_features() -> None:
     assert bounded[2] == pytest.approx([x / 2 - 0.5, math.log(1 + x) - 0.7])
 
 
-def test_bounded_needs_a_reference() -> None:
-    with pytest.raises(ValueError, match="needs a model with reference_counts; use 'scaled'"):
-        policies.crowd_features(torch.zeros((3, 1)), toys.deterministic(), "bounded")
+def test_what_is_usual_where_a_model_does_not_say() -> None:
+    """An even share of the agents for each team, and never less than one agent."""
+    model = toys.deterministic()
+    assert model.reference_counts is None
+    even = model.population / len(model.team_states)
+    n = torch.full((len(model.team_states), 1), 2.0, dtype=torch.float64)
+    x = 2 / max(even, 1)
+    assert policies.crowd_features(n, model, "bounded")[0, 0].tolist() == pytest.approx(
+        [min(x, 4) / 2 - 0.5, math.log(1 + min(x, 4)) - 0.7]
+    )
+    assert policies.bounded(n[:1, 0], torch.tensor([1e-3], dtype=torch.float64)).tolist() == [
+        pytest.approx([0.5, math.log(3) - 0.7])
+    ]

@@ -130,6 +130,20 @@ def test_value_through_transit_is_discounted_per_step() -> None:
     assert (books.delay[model.active] == 1).all()
 
 
+def test_states_that_lead_nowhere_are_worth_nothing() -> None:
+    """Routing keeps impossible states of a link and a destination in transit, each leading to itself: nobody is there,
+    and the table of the others is solved as if they were not."""
+    model = make_model("MFNet-Routing-v0", population=40)
+    books = Bookkeeper(model, model.gamma)
+    assert (books.delay[model.transit] == 0).all()
+    sampler = Sampler(
+        Simulator(model), "stationary", model.gamma, 4, np.random.default_rng(0), {"sizes", "served", "unserved"}
+    )
+    sample, _ = sampler.rollout(uniform(model), 30)
+    shaped = books.book(sample, learn=True)
+    assert np.isfinite(shaped).all() and np.isfinite(books.value).all() and books.value.max() > 0
+
+
 def test_models_it_refuses() -> None:
     with pytest.raises(ValueError, match="need a model with branch_rewards"):
         Bookkeeper(toys.deterministic(4), GAMMA)

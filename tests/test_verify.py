@@ -271,7 +271,7 @@ def test_an_earlier_runs_tables_do_not_stay(capsys: Any, tmp_path: Path) -> None
 def test_every_experiment_is_on_the_list_once() -> None:
     assert runner.chosen([], QUIET) == EXPERIMENTS
     assert runner.chosen(["locality", "decay"], QUIET) == ("decay", "locality")
-    assert runner.chosen([], Settings(model=honest())) == ("decomposition", "decay", "gradient")
+    assert runner.chosen([], Settings(model=honest())) == ("decomposition", "decay", "gradient", "marginal")
 
 
 def test_verdicts() -> None:

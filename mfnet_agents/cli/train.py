@@ -47,10 +47,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     needs("torch", "agents")
     from mfnet_agents import progress, runs
+    from mfnet_envs.evaluate import check_worlds
 
     config, folder = run_of(options)
     shown, path = progress.choose(machine=options.json), folder.path
     algorithm = answer(config.build_algo)
+    worlds = options.worlds or runs.REPORT_WORLDS
+    answer(check_worlds, algorithm.model, worlds)
     if not options.resume:
         folder = runs.RunFolder.create(path)
     shown.say(f"{path}: {changed(config)}")
@@ -58,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
         algorithm,
         folder,
         resume=options.resume,
-        worlds=options.worlds or runs.REPORT_WORLDS,
+        worlds=worlds,
         progress=shown,
         tensorboard=not options.no_tensorboard,
         command=shlex.join(["mfnet", *sys.argv[1:]]),

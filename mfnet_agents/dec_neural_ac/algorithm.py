@@ -1,7 +1,8 @@
-"""DEC-NEURAL-AC behind the doors; what it does is in ``paper.py`` or, with ``parts.py``, in ``practical.py``.
+"""DEC-NEURAL-AC behind the doors; what it does is in ``paper.py``, in ``practical.py`` or in ``costate.py``.
 
-Localised training: the critic of node y sees N_y^k; the update of the policy at s reads the scalars of the critics in
-N_s^kappa. Decentralised execution: a policy sees its own state and mu(s). All nodes of a part are updated in one tensor
+Three forms of localised training: "paper", as printed; "bracket", the practical recipe, where the update of the policy
+at s reads the scalars of the critics in N_s^kappa; "costate", where it reads the marginal values of its successors.
+Decentralised execution in all: a policy sees its own state and mu(s). All nodes of a part are updated in one tensor
 operation; no line loops over states or agents.
 """
 
@@ -19,26 +20,31 @@ from mfnet_agents import critics
 from mfnet_agents.algorithm import Algorithm
 from mfnet_agents.checkpoint import generator_state, set_generator_state
 from mfnet_agents.config import AlgorithmConfig
+from mfnet_agents.dec_neural_ac import imitation
 from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
+from mfnet_agents.dec_neural_ac.costate import KEPT, Costate
 from mfnet_agents.dec_neural_ac.paper import Paper
 from mfnet_agents.dec_neural_ac.practical import Practical
 from mfnet_agents.dec_neural_ac.sampling import Rollout, Sampler
-from mfnet_agents.nets import TwoLayer
+from mfnet_agents.nets import TwoLayer, project
 from mfnet_agents.policies.energy import CompositionPolicy, EnergyPolicy, check_enumerable
 from mfnet_agents.policies.energy_sampled import SampledEnergyPolicy
 from mfnet_agents.policies.individual import IndividualPolicy, LearnedPolicy
+from mfnet_agents.policies.observing import ObservingPolicy
+from mfnet_agents.policies.shared import SharedPolicy
 from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.model import LocalModel
 from mfnet_envs.simulator import Simulator
 
-MODES: dict[str, type[Paper] | type[Practical]] = {"paper": Paper, "practical": Practical}
+FORMS: dict[str, type[Paper] | type[Practical]] = {"paper": Paper, "bracket": Practical}  # those with critics
 
 
 class DecNeuralAC(Algorithm):
     """The decentralised neural actor-critic of Gu, Guo, Wei and Xu; see :class:`DecNeuralACConfig` for its options.
 
     Attributes:
-        learned: the policy; critic: where the critics started; trained: Algorithm 2, as printed or the recipe.
+        learned: the policy; trained: Algorithm 2 as printed, the recipe, or the costate form.
+        critic: where the critics started; None in the costate form, whose critic is ``trained.pullback.critic``.
     """
 
     config: DecNeuralACConfig
@@ -55,19 +61,35 @@ class DecNeuralAC(Algorithm):
         start, run, shuffle = np.random.SeedSequence(settings.seed).spawn(3)
         actor, critic = start.spawn(2)
         self.rng, self.shuffle = np.random.default_rng(run), np.random.default_rng(shuffle)
-        self.simulator = Simulator(self.model)
+        self.simulator = Simulator(self.model, traced=settings.law == "counted")
         self.learned = make_policy(self.model, settings, actor)
-        mode, network = MODES[settings.mode], self.model.network
-        features = self.model.num_groups + (self.model.num_actions if settings.critic_form == "q" else 0)
-        scale = 1.0 if settings.critic_input == "share" else float(network.num_nodes)
-        inputs = critics.CriticInputs.of(network, settings.hops, features, scale=scale, constant=mode.constant)
-        width, symmetric = int(settings.critic_width), bool(settings.symmetric_start)
-        self.critic = critics.create(critic, np.arange(network.num_nodes), inputs, width, symmetric=symmetric)
         law: Any = settings.sampling
-        worlds, kept = mode.worlds(settings), mode.kept(settings)
-        self.sampler = Sampler(self.simulator, law, self.gamma, worlds, self.rng, kept)
-        self.trained = mode(settings, self.sampler, inputs, self.critic, self.learned, self.shuffle)
+        if settings.form == "costate":
+            assert isinstance(self.learned, IndividualPolicy)
+            self.critic = None
+            keep = self.gamma if law == "restart" else 1 - 1 / self.model.evaluation[0]
+            worlds = int(settings.num_envs_per_env_runner)
+            self.sampler = Sampler(self.simulator, "fragments", self.gamma, worlds, self.rng, KEPT, keep)
+        else:
+            kind = FORMS[settings.form]
+            self.inputs, self.critic = make_critics(self.model, settings, critic, constant=kind.constant)
+            self.sampler = Sampler(
+                self.simulator, law, self.gamma, kind.worlds(settings), self.rng, kind.kept(settings)
+            )
+        self.trained = self._made()
+        self.teacher = None if settings.start is None else imitation.heuristic(self.model, settings.start)
         self.is_warm = False
+
+    def _made(self) -> Paper | Practical | Costate:
+        """What trains the policy, from where it stands."""
+        settings = self.settings
+        if self.critic is None:
+            assert isinstance(self.learned, IndividualPolicy)
+            return Costate(settings, self.sampler, self.learned)
+        kind = FORMS[settings.form]
+        return kind(settings, self.sampler, self.inputs, self.critic, self.learned, self.shuffle)
+
+    critic: TwoLayer | None
 
     @property
     def policy(self) -> LearnedPolicy:
@@ -79,10 +101,21 @@ class DecNeuralAC(Algorithm):
 
     def training_step(self) -> dict[str, Any]:
         """Algorithm 2, one iteration."""
-        burnt = 0 if self.is_warm else self.trained.warm_up(self.learned)
+        burnt = 0 if self.is_warm else self._imitated() + self.trained.warm_up(self.learned)  # type: ignore[arg-type]
         self.is_warm = True
-        result = self.trained.step(self.learned, self.iteration, self._decay())
+        result: dict[str, Any] = self.trained.step(self.learned, self.iteration, self._decay())  # type: ignore[arg-type]
         return {**result, "env_steps": result["env_steps"] + burnt}
+
+    def _imitated(self) -> int:
+        """Start as the heuristic that was asked for; returns the environment steps taken."""
+        if self.teacher is None:
+            return 0
+        assert isinstance(self.learned, IndividualPolicy)
+        steps = imitation.imitate(self.learned, self.teacher, self.sampler.worlds, self.rng)
+        radius = None if self.settings.radius is None else float(self.settings.radius)
+        self.learned.update(project(self.learned.theta, self.learned.net.start, radius))
+        self.trained = self._made()
+        return steps
 
     def _decay(self) -> float:
         """What step sizes are multiplied by; they fall over the budget."""
@@ -94,11 +127,11 @@ class DecNeuralAC(Algorithm):
     @property
     def omega(self) -> Tensor:
         """``(V, d, M)``: the critics' weights."""
-        return self.trained.omega
+        return self._with_critics().omega
 
     @omega.setter
     def omega(self, omega: Tensor) -> None:
-        self.trained.omega = omega
+        self._with_critics().omega = omega
 
     def fit_critics(self) -> tuple[Tensor, dict[str, float]]:
         """Algorithm 1 for the present policy; the critics themselves stay as they are. Paper mode only."""
@@ -111,8 +144,13 @@ class DecNeuralAC(Algorithm):
     def learn_from(self, sample: Rollout, episodes: Floats) -> dict[str, Any]:
         """One practical update from a rollout and the returns of its finished episodes. Practical mode only."""
         if not isinstance(self.trained, Practical):
-            raise TypeError("learn_from() is the practical recipe's; set mode='practical'")
+            raise TypeError("learn_from() is the bracket form's; set critic_form='v' or 'q'")
         return self.trained.learn_from(self.learned, sample, episodes, self.iteration, self._decay())
+
+    def _with_critics(self) -> Paper | Practical:
+        if isinstance(self.trained, Costate):
+            raise TypeError("the costate form has no critics of the whole; set critic_form='v' or 'q'")
+        return self.trained
 
     def _of_paper(self) -> Paper:
         if not isinstance(self.trained, Paper):
@@ -129,18 +167,20 @@ class DecNeuralAC(Algorithm):
         }
         arrays = {"theta": self.learned.theta, **self.trained.state()}
         for name, net in (("actor", self.learned.net), ("critic", self.critic)):
-            arrays |= {f"{name}_signs": net.signs, f"{name}_start": net.start}
+            arrays |= {} if net is None else {f"{name}_signs": net.signs, f"{name}_start": net.start}
         plain = {name: value.numpy() for name, value in arrays.items()}
         return record, plain | {f"sampler_{name}": value for name, value in self.sampler.get_state().items()}
 
     def check_sizes(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         settings = self.config.resolved(self.model)
         teams, nodes, states = len(self.model.team_states), self.model.network.num_nodes, self.model.network.num_states
-        sizes = {
-            "actor_signs": (teams, settings.actor_width),
-            "critic_signs": (nodes, settings.critic_width),
-            "sampler_counts": (MODES[settings.mode].worlds(settings), states),
-        }
+        networks = 1 if settings.weights == "shared" else teams
+        sizes: dict[str, tuple[int, ...]] = {"actor_signs": (networks, int(settings.actor_width))}
+        worlds = int(settings.num_envs_per_env_runner)
+        if settings.form != "costate":
+            sizes["critic_signs"] = nodes, int(settings.critic_width)
+            worlds = FORMS[settings.form].worlds(settings)
+        sizes["sampler_counts"] = worlds, states
         for name, shape in sizes.items():
             if arrays[name].shape != shape:
                 raise ValueError(f"its {name} has shape {arrays[name].shape}, and its config asks for {shape}")
@@ -150,7 +190,7 @@ class DecNeuralAC(Algorithm):
         counts, clock = arrays["sampler_counts"], arrays["sampler_clock"]
         if (counts < 0).any() or (counts.sum(1) != self.model.population).any() or clock < 0:
             raise ValueError(f"its worlds do not hold {self.model.population} agents each")
-        for name in ("actor_signs", "critic_signs"):
+        for name in (name for name in arrays if name.endswith("_signs")):
             if not (np.abs(arrays[name]) == 1).all():
                 raise ValueError(f"its {name} are not all 1 or -1")
         for name in (name for name in arrays if name.endswith(("_step", "_exp_avg_sq", "book_seen", "input_scale"))):
@@ -160,9 +200,12 @@ class DecNeuralAC(Algorithm):
     def set_state(self, record: dict[str, Any], arrays: dict[str, np.ndarray[Any, Any]]) -> None:
         state = {name: torch.tensor(value) for name, value in arrays.items() if not name.startswith("sampler_")}
         self.learned.net = TwoLayer(state["actor_signs"], state["actor_start"])
-        self.critic = TwoLayer(state["critic_signs"], state["critic_start"])
         self.learned.update(state["theta"])
-        self.trained.take(state, self.learned, self.critic)
+        if isinstance(self.trained, Costate):
+            self.trained.take(state)
+        else:
+            self.critic = TwoLayer(state["critic_signs"], state["critic_start"])
+            self.trained.take(state, self.learned, self.critic)
         prefix = "sampler_"
         self.sampler.set_state({name.removeprefix(prefix): arrays[name] for name in arrays if name.startswith(prefix)})
         set_generator_state(self.rng, record["rng"])
@@ -170,30 +213,49 @@ class DecNeuralAC(Algorithm):
         self.is_warm = record["is_warm"]
 
 
+def make_critics(
+    model: LocalModel, settings: DecNeuralACConfig, key: np.random.SeedSequence, *, constant: bool
+) -> tuple[critics.CriticInputs, TwoLayer]:
+    """The critics' inputs, and their networks at starting weights drawn from the stream ``key``."""
+    network = model.network
+    features = model.num_groups + (model.num_actions if settings.critic_form == "q" else 0)
+    scale = 1.0 if settings.critic_input == "share" else float(network.num_nodes)
+    inputs = critics.CriticInputs.of(network, settings.hops, features, scale=scale, constant=constant)
+    width, symmetric = int(settings.critic_width), bool(settings.symmetric_start)
+    return inputs, critics.create(key, np.arange(network.num_nodes), inputs, width, symmetric=symmetric)
+
+
 def make_policy(model: LocalModel, settings: DecNeuralACConfig, key: np.random.SeedSequence) -> LearnedPolicy:
     """The policy a resolved config asks for, at starting weights drawn from the stream ``key``."""
-    kind = IndividualPolicy if settings.policy == "individual" else CompositionPolicy
-    crowd: Any = settings.crowd_input
-    inputs = kind.inputs(model, crowd)
+    individual, crowd = settings.policy == "individual", settings.crowd_input
+    kind: Any = IndividualPolicy if individual else CompositionPolicy
+    hops = None if settings.observe == "own" else int(settings.observe)
+    clock, sees_more = bool(settings.clock), settings.observe != "own" or bool(settings.clock)
+    inputs = ObservingPolicy.width_of_inputs(model, hops, clock) if sees_more else kind.inputs(model, crowd)
     width, symmetric = int(settings.actor_width), bool(settings.symmetric_start)
+    if settings.weights == "shared":
+        net = TwoLayer.keyed(key, np.arange(1), SharedPolicy.width_of_inputs(model), width, symmetric=symmetric)
+        return SharedPolicy(model, net, settings.temperature, clock=clock)
     net = TwoLayer.keyed(key, np.arange(len(model.team_states)), inputs, width, symmetric=symmetric)
-    if settings.policy == "individual":
-        return IndividualPolicy(model, net, crowd, settings.temperature)
+    if sees_more:
+        return ObservingPolicy(model, net, settings.temperature, hops=hops, clock=clock)
+    if individual:
+        return IndividualPolicy(model, net, crowd, settings.temperature)  # type: ignore[arg-type]
     form = {"tilted": settings.policy == "tilted", "per_agent": settings.temperature_mode == "per_agent"}
     law: Any = settings.energy_law
     if law == "enumerate":
         check_enumerable(model.population, model.num_actions)
-        return EnergyPolicy(model, net, crowd, settings.temperature, **form)
+        return EnergyPolicy(model, net, crowd, settings.temperature, **form)  # type: ignore[arg-type]
     samples = int(settings.energy_samples)
-    return SampledEnergyPolicy(model, net, crowd, settings.temperature, **form, law=law, samples=samples)
+    return SampledEnergyPolicy(model, net, crowd, settings.temperature, **form, law=law, samples=samples)  # type: ignore[arg-type]
 
 
 def _warn(asked: DecNeuralACConfig, settings: DecNeuralACConfig, model: LocalModel) -> None:
     """Say what is legal but probably not meant."""
     kappa = int(settings.credit_hops)
-    if model.period is not None:
-        warnings.warn("this model reads a clock, but learned policies and critics do not see the time", stacklevel=5)
-    if settings.gamma != model.gamma:
+    if model.period is not None and not settings.clock:
+        warnings.warn("this model reads a clock, but the learned policies do not see the time", stacklevel=5)
+    if asked.gamma not in (None, model.gamma):
         warnings.warn(
             f"gamma {settings.gamma} is not the environment's {model.gamma}: its certificate does not apply",
             stacklevel=5,

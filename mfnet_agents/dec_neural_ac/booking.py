@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mfnet_agents.dec_neural_ac.landing import landings
 from mfnet_agents.dec_neural_ac.sampling import Rollout
 from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.model import Branch, LocalModel
@@ -59,7 +60,7 @@ class Bookkeeper:
         self.open = [k for k in range(len(model.branches)) if k != self.quota]
         if self.quota is not None and model.branches[self.quota].successors.shape[1] > 1:
             raise ValueError("potential and score='unserved' need a quota whose branch does not read the action")
-        self.landing, self.delay = _landing(model, gamma)
+        self.landing, self.delay = landings(model, gamma)
         self.value: Floats = np.zeros(len(model.active))
         self.seen: Floats = np.zeros_like(rewards)
 
@@ -147,18 +148,3 @@ class Bookkeeper:
         """E h(next) by state, action and branch: ``(R, A, K)``."""
         reached = [(weight * value[row]).sum(2) for weight, row in map(self._reach, self.model.branches)]
         return np.stack([np.broadcast_to(ahead, self.rewards.shape[:2]) for ahead in reached], 2)
-
-
-def _landing(model: LocalModel, gamma: float) -> tuple[Ints, Floats]:
-    """For every state the active row where its conveyor ends, and gamma to the number of steps until then: ``(S,)``."""
-    states = np.arange(model.network.num_states)
-    columns = model.first_legal if model.branches[-1].successors.shape[1] > 1 else 0 * states
-    following = np.where(model.transit, model.branches[-1].successors[states, columns, 0], states)
-    at, delay = states, np.ones(len(states))
-    for _ in states:
-        if not (moving := model.transit[at]).any():
-            break
-        at, delay = following[at], np.where(moving, gamma * delay, delay)
-    else:
-        raise ValueError("potential='table' needs every trip to end: some states in transit lead round in a circle")
-    return np.searchsorted(model.active, at), delay

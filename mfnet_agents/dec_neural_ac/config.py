@@ -23,17 +23,16 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from mfnet_agents.config import AlgorithmConfig, ConfigError, check, option, positive, whole
-from mfnet_envs.words import HUGE
+from mfnet_agents.config import AUTO, AlgorithmConfig, ConfigError, check, option, positive, whole
+from mfnet_envs.simulator import step_bytes
+from mfnet_envs.words import HUGE, shown
 
 if TYPE_CHECKING:
     from mfnet_agents.dec_neural_ac.algorithm import DecNeuralAC
     from mfnet_envs.model import LocalModel
 
-AUTO = "auto"
-
-# What "auto" stands for. Everything in the second column departs from the printed algorithm and is named in the README.
-MODES: dict[str, dict[str, Any]] = {
+# What "auto" stands for in each form. What departs from the printed algorithm is named in the README.
+FORMS: dict[str, dict[str, Any]] = {
     "paper": {
         "policy": "energy", "critic_form": "q", "critic_width": 128, "actor_width": 128, "credit_hops": "hops",
         "actor_lr": "T_a^-1/2", "critic_lr": "min((1-gamma)/8, T_c^-1/2)", "radius": 1.0, "crowd_input": "share",
@@ -41,45 +40,97 @@ MODES: dict[str, dict[str, Any]] = {
         "advantage_scale": "none", "lr_decay": 1.0, "sampling": "stationary", "score": "all",
         "energy_law": "by size", "energy_samples": "by law",
     },
-    "practical": {
+    "bracket": {
         "policy": "individual", "critic_form": "v", "critic_width": 64, "actor_width": 32, "credit_hops": "reach",
         "actor_lr": 0.03, "critic_lr": 3e-3, "radius": None, "crowd_input": "scaled",
         "critic_input": "scaled", "symmetric_start": True, "warm_start": True, "optimizer": "adam", "baseline": "mean",
-        "advantage_scale": "global", "lr_decay": "long runs", "sampling": "restart", "score": "booked",
+        "advantage_scale": "global", "lr_decay": "long runs", "sampling": "by criterion", "score": "booked",
         "energy_law": "by size", "energy_samples": "by law",
     },
 }  # fmt: skip
+FORMS["costate"] = FORMS["bracket"] | {
+    "critic_form": "costate", "actor_lr": 0.1, "crowd_input": "bounded", "lr_decay": 0.1, "score": "unserved",
+    "credit_hops": "hops", "num_parts": 1,
+}  # fmt: skip
+SIZES = ("num_envs_per_env_runner", "rollout_fragment_length")
+WORLDS_AND_STEPS = {"paper": (16, 16), "bracket": (16, 16), "costate": (4, 64)}  # of an iteration
+# What only critics of the whole have a use for: setting one of these asks for them.
+OF_CRITICS = (
+    "hops", "credit_hops", "lambda_", "critic_width", "critic_lr", "num_epochs", "minibatch_size", "critic_input",
+    "warm_start", "baseline", "potential", "score", "critic_warmup", "num_parts",
+)  # fmt: skip
 # What the printed algorithm leaves no choice about.
 AS_PRINTED: dict[str, Any] = {
     "critic_form": "q", "optimizer": "sgd", "warm_start": False, "advantage_scale": "none", "lr_decay": 1.0,
     "potential": "none", "score": "all", "critic_warmup": 0,
 }  # fmt: skip
 ROOM = 1_000_000  # numbers in one temporary of a part's critics
-WEIGHT_COPIES = 4  # a network's weights, their start, and two moments
+WEIGHT_COPIES = 5  # a network's weights, their start, a gradient, and two moments
+COSTATE_TABLES = 6  # of active states and actions, for each sample: flows, what was played, worths
+FAR = 1_000_000  # hops
 STEEP = 1e6  # no step size and no temperature is larger
+LONG_RUN_GAMMA = 0.99  # least discount of costates where the long-run average counts
 LONG_RUN = 31_000  # environment steps from which the practical mode lets its step sizes fall
 
 
 @dataclass
 class DecNeuralACConfig(AlgorithmConfig):
-    """Options of DEC-NEURAL-AC. "auto" takes the value of the ``mode`` (table ``MODES``).
+    """Options of DEC-NEURAL-AC. "auto" takes the value of the :attr:`form` (table ``FORMS``).
 
     >>> config = DecNeuralACConfig().environment("MFNet-Grid-v0", env_config={"population": 100})
-    >>> config.training(hops=1, credit_hops=3).debugging(seed=0).credit_hops
-    3
+    >>> config.debugging(seed=0).form
+    'costate'
+    >>> config.training(hops=1, credit_hops=3).form
+    'bracket'
     """
 
+    num_envs_per_env_runner: int | str = option(
+        AUTO, "env_runners", "worlds stepped side by side; auto: 16, or 4 in the costate form"
+    )  # type: ignore[assignment]
+    rollout_fragment_length: int | str = option(
+        AUTO, "env_runners", "steps of each world per iteration; auto: 16, or 64 in the costate form"
+    )  # type: ignore[assignment]
     mode: Literal["paper", "practical"] = option(
-        "practical", "training", "paper: Algorithms 1, 2 as printed; practical: the measured recipe"
+        "practical", "training", "paper: Algorithms 1, 2 as printed; practical: the measured recipes"
     )
-    gamma: float | None = option(None, "training", "discount; None: the environment's own, as in its certificate")
+    gamma: float | None = option(
+        None,
+        "training",
+        "discount; None: the environment's own, as in its certificate, but at least .99 where costates climb the "
+        "long-run average",
+    )
     hops: int = option(1, "training", "k: hops seen by a critic")
     credit_hops: int | str = option(
         AUTO, "training", "kappa: hops over which advantages are summed; auto: k, or k + 1 / (1 - lambda) in practical"
     )
     lambda_: float = option(0.8, "training", "lambda of the V form's advantages")
     policy: str = option(AUTO, "training", "individual (3), energy (14) or tilted")
-    critic_form: str = option(AUTO, "training", "q: on (mu, h) as in the paper; v: on mu")
+    critic_form: str = option(
+        AUTO,
+        "training",
+        "q: critics on (mu, h) as in the paper; v: on mu; costate: marginal values along the path; auto: q in paper, "
+        "costate in practical, but v where a critic's option is set or teams draw together",
+    )
+    observe: int | str = option(
+        "own", "training", "what a policy sees: own, its own team (3); k: also all crowds within k hops (costate form)"
+    )
+    clock: bool | str = option(
+        AUTO, "training", "policies see the time of the turn (costate form); auto: where the model reads a clock"
+    )
+    weights: Literal["own", "shared"] = option(
+        "own",
+        "training",
+        "of a policy: own, of each state; shared: one network for all, which gives up localised training and can be "
+        "executed elsewhere (costate form)",
+    )
+    start: str | None = option(
+        None,
+        "training",
+        "a heuristic of the model that the policy imitates before it learns; lp_policy: the last by LP",
+    )
+    law: Literal["known", "counted"] = option(
+        "known", "training", "costate form: how nodes know their own law; counted: from samples alone, no model call"
+    )
     critic_width: int | str = option(AUTO, "training", "M of the critics")
     actor_width: int | str = option(AUTO, "training", "M of the policies")
     temperature: float = option(1.0, "training", "tau of (14), tau0 where it is per agent")
@@ -97,13 +148,15 @@ class DecNeuralACConfig(AlgorithmConfig):
     optimizer: str = option(AUTO, "training", "adam or sgd")
     num_epochs: int = option(4, "training", "passes of a critic over a batch (practical mode)")
     minibatch_size: int = option(256, "training", "samples of one critic update (practical mode)")
-    crowd_input: str = option(AUTO, "training", "what a policy is shown of its crowd: share, scaled or bounded")
+    crowd_input: str = option(AUTO, "training", "how a policy is shown its crowd: share, scaled or bounded")
     critic_input: str = option(AUTO, "training", "what a critic is shown: share, scaled or standardised")
     symmetric_start: bool | str = option(AUTO, "training", "start from f = 0: uniform policy, zero values")
     warm_start: bool | str = option(AUTO, "training", "keep the critics from one iteration to the next")
     baseline: str = option(AUTO, "training", "none, or mean: subtract each node's mean over the batch")
     advantage_scale: str = option(AUTO, "training", "none, global: one RMS for all, or state: one each (local)")
-    sampling: str = option(AUTO, "training", "law of the critics' samples: restart, sigma (12); stationary, nu")
+    sampling: str = option(
+        AUTO, "training", "law of samples: restart, sigma (12); stationary, nu; auto: by the criterion of the scenario"
+    )
     potential: Literal["none", "table"] = option("none", "training", "shape rewards by a per-agent value table")
     score: str = option(
         AUTO, "training", "whose actions are scored: all, or unserved, those whose action had an effect"
@@ -117,9 +170,22 @@ class DecNeuralACConfig(AlgorithmConfig):
     critic_batch: int = option(1, "training", "samples per update of Algorithm 1 (paper mode)")
     actor_samples: int = option(64, "training", "B, pairs of one actor step (paper mode)")
 
+    @property
+    def form(self) -> str:
+        """ "paper", "bracket" (critics whose advantages are summed) or "costate": see ``critic_form``."""
+        if self.mode == "paper":
+            return "paper"
+        if self.critic_form != AUTO:
+            return "costate" if self.critic_form == "costate" else "bracket"
+        return "bracket" if self.policy in ("energy", "tilted") or self._set_of(OF_CRITICS) else "costate"
+
+    def _set_of(self, names: tuple[str, ...]) -> list[str]:
+        """Those of these options that were set to something else than their default."""
+        return [name for name in names if getattr(self, name) != self.fields()[name].default]
+
     def validate(self) -> None:
         super().validate()
-        check("mode", self.mode, lambda x: x in MODES, "'paper' or 'practical'")
+        check("mode", self.mode, lambda x: x in ("paper", "practical"), "'paper' or 'practical'")
         check("gamma", self.gamma, lambda x: x is None or 0 < x < 1, "strictly between 0 and 1, or None")
         check("hops", self.hops, whole, "a non-negative integer")
         check("credit_hops", self.credit_hops, lambda x: x == AUTO or whole(x), "'auto' or a non-negative integer")
@@ -141,6 +207,7 @@ class DecNeuralACConfig(AlgorithmConfig):
         wanted = f"'auto', None or a positive number, at most {HUGE:g}"
         check("radius", self.radius, lambda x: x in (AUTO, None) or 0 < x <= HUGE, wanted)
         self.check_kinds()
+        self._check_form()
         for name, printed in AS_PRINTED.items() if self.mode == "paper" else ():
             if getattr(self, name) not in (AUTO, printed):
                 asked = getattr(self, name)
@@ -154,6 +221,67 @@ class DecNeuralACConfig(AlgorithmConfig):
         if self.critic_input == "standardised" and not self.burn_in:
             raise ConfigError("critic_input='standardised' takes its statistics from the burn-in; set burn_in >= 1")
 
+    def _check_form(self) -> None:
+        """Refuse options that the form of the algorithm has no use for.
+
+        Raises:
+            ConfigError: with the way out.
+        """
+        wanted = f"'own' or a non-negative integer, hops, at most {FAR:,}"
+        check("observe", self.observe, lambda x: x == "own" or (whole(x) and x <= FAR), wanted)
+        check("clock", self.clock, lambda x: x in (AUTO, True, False), "'auto', True or False")
+        if self.critic_form == "costate" and self.mode == "practical":
+            if self.policy in ("energy", "tilted"):
+                raise ConfigError(
+                    f"critic_form='costate' needs policy='individual': the costates of a team that draws together by "
+                    f"policy={self.policy!r} are not those of its agents; set critic_form='v'"
+                )
+            settled = {**FORMS["costate"], "credit_hops": self.hops}  # a resolved config is checked too
+            for name in self._set_of(OF_CRITICS):
+                if getattr(self, name) not in (AUTO, settled.get(name)):
+                    raise ConfigError(f"{name} is of critics: critic_form='costate' has none; set critic_form='v'")
+        if self.law == "counted" and self.form != "costate":
+            raise ConfigError(
+                f"law='counted' needs critic_form='costate', the form that reads a law; leave the options of critics "
+                f"alone ({', '.join(OF_CRITICS[:3])} ...)"
+            )
+        sees_more = [name for name, plain in (("observe", "own"), ("clock", False)) if getattr(self, name) != plain]
+        sees_more = [name for name in sees_more if getattr(self, name) != AUTO]
+        if sees_more and self.form != "costate":
+            name = sees_more[0]
+            raise ConfigError(
+                f"{name}={shown(getattr(self, name))} needs critic_form='costate', whose policies can see more than "
+                f"their own team; leave the options of critics alone ({', '.join(OF_CRITICS[:3])} ...)"
+            )
+        if self.weights == "shared":
+            self._check_shared()
+        if self.start is not None and (self.policy in ("energy", "tilted") or self._is_team_by_default()):
+            raise ConfigError(f"start={self.start!r} needs policy='individual', whose agents can imitate one by one")
+        if sees_more and self.crowd_input not in (AUTO, "bounded"):
+            raise ConfigError(f"{sees_more[0]} shows crowds by crowd_input='bounded', not by {self.crowd_input!r}")
+
+    def _is_team_by_default(self) -> bool:
+        return self.policy == AUTO and FORMS[self.form]["policy"] != "individual"
+
+    def _check_shared(self) -> None:
+        """Refuse what shared weights have no use for.
+
+        Raises:
+            ConfigError: with the way out.
+        """
+        if self.form != "costate":
+            raise ConfigError(
+                "weights='shared' needs critic_form='costate': sums of critics' advantages are each node's own; leave "
+                f"the options of critics alone ({', '.join(OF_CRITICS[:3])} ...)"
+            )
+        if self.observe != "own":
+            raise ConfigError(
+                f"observe={self.observe!r} shows the neighbours in each node's own order, which weights='shared' "
+                "cannot read; set observe='own'"
+            )
+        if self.crowd_input not in (AUTO, "bounded"):
+            raise ConfigError(f"weights='shared' shows crowds by crowd_input='bounded', not by {self.crowd_input!r}")
+
     def resolved(self, model: LocalModel) -> DecNeuralACConfig:
         """The config with every "auto" replaced by the number it stands for on ``model``."""
         from mfnet_agents.updates import natural_step_size
@@ -161,16 +289,30 @@ class DecNeuralACConfig(AlgorithmConfig):
         self.validate()
         if not len(model.team_states):
             raise ConfigError("no state of this model has more than one legal action, so there is nothing to learn")
-        chosen = {name: value for name, value in MODES[self.mode].items() if getattr(self, name) == AUTO}
+        if self.law == "counted" and not model.reads_own_node:
+            raise ConfigError(
+                "law='counted' learns curves of a node's own crowd, and the law of this model looks at its neighbours' "
+                "too; set law='known'"
+            )
+        form = self.form
+        chosen = {name: value for name, value in FORMS[form].items() if getattr(self, name) == AUTO}
+        for name, size in zip(SIZES, WORLDS_AND_STEPS[form], strict=True):
+            chosen |= {name: size} if getattr(self, name) == AUTO else {}
+        if self.clock == AUTO:
+            chosen["clock"] = form == "costate" and model.period is not None
+        if chosen.get("sampling") == "by criterion":
+            chosen["sampling"] = "restart" if model.headline.criterion == "discounted" else "stationary"
         gamma = model.gamma if self.gamma is None else self.gamma
+        if self.gamma is None and form == "costate" and chosen.get("sampling", self.sampling) == "stationary":
+            gamma = max(gamma, LONG_RUN_GAMMA)
         if chosen.get("credit_hops") == "hops":
             chosen["credit_hops"] = self.hops
         elif "credit_hops" in chosen:
             reach = math.inf if self.lambda_ == 1 else self.hops + round(1 / (1 - self.lambda_))
             chosen["credit_hops"] = int(model.network.within(reach))
-        if chosen.get("critic_lr") not in (None, MODES["practical"]["critic_lr"]):
+        if chosen.get("critic_lr") not in (None, FORMS["bracket"]["critic_lr"]):
             chosen["critic_lr"] = natural_step_size(gamma, self.critic_steps)
-        if chosen.get("actor_lr") not in (None, MODES["practical"]["actor_lr"]):
+        if chosen.get("actor_lr") == FORMS["paper"]["actor_lr"]:
             per_iteration = dataclasses.replace(self, gamma=gamma).env_steps_per_iteration
             iterations = max(1, self.total_env_steps // per_iteration)
             chosen["actor_lr"] = iterations**-0.5
@@ -184,7 +326,7 @@ class DecNeuralACConfig(AlgorithmConfig):
             chosen["energy_law"] = self._law_that_fits(model, chosen.get("policy", self.policy))
         if chosen.get("energy_samples") == "by law":
             chosen["energy_samples"] = 64 if chosen.get("energy_law", self.energy_law) == "metropolis" else 256
-        if self.num_parts == AUTO:
+        if self.num_parts == AUTO and form != "costate":
             width, samples = int(chosen.get("critic_width", self.critic_width)), self.env_steps_per_iteration
             chosen["num_parts"] = math.ceil(model.network.num_nodes * samples * width / ROOM)
         chosen["num_parts"] = min(int(chosen.get("num_parts", self.num_parts)), model.network.num_nodes)
@@ -200,23 +342,40 @@ class DecNeuralACConfig(AlgorithmConfig):
         Raises:
             ConfigError: with the options that ask for too much.
         """
-        nodes, (states, actions), teams = model.network.num_nodes, model.legal.shape, len(model.team_states)
-        worlds = "num_envs_per_env_runner"
+        (states, actions), teams = model.legal.shape, len(model.team_states)
+        worlds, room = "num_envs_per_env_runner", step_bytes(model) // 8
         kept = 2 * states + teams * actions  # numbers of a sample: a crowd, what follows, and what teams did
+        if self.form == "costate":
+            kept = 2 * states + COSTATE_TABLES * len(model.active) * actions
+        if self.law == "counted":
+            kept += len(model.active) * actions * (len(model.branches) + 2)  # who went which way, and what was paid
         if self.mode == "practical":
-            self.needs(worlds, "rollout_fragment_length", of=f"samples of {states:,} states", entries=kept)
-            self.needs("num_epochs", worlds, "rollout_fragment_length", of="numbers of samples")
+            played = kept + room // int(self.rollout_fragment_length)
+            self.needs(worlds, "rollout_fragment_length", of=f"samples of {states:,} states", entries=played)
             self.needs("burn_in", worlds, of=f"samples of {states:,} states", entries=kept)
-        else:
+        if self.form == "bracket":
+            self.needs("critic_width", worlds, "rollout_fragment_length", of="answers of neurons", entries=2)
+            self.needs("num_epochs", worlds, "rollout_fragment_length", of="numbers of samples")
+        if self.form == "paper":
             self.needs("burn_in", of=f"samples of {states:,} states", entries=kept)
             self.needs("critic_steps", "critic_batch", of=f"samples of {states:,} states", entries=kept)
             self.needs("actor_samples", of=f"samples of {states:,} states", entries=kept)
-        self.needs("critic_width", of=f"neurons for each of {nodes:,} nodes", entries=nodes * WEIGHT_COPIES * 2)
-        self.needs("actor_width", of=f"neurons for each of {teams:,} teams", entries=teams * WEIGHT_COPIES * 2)
+        self._networks_must_fit(model)
+        steps = model.evaluation[0]
+        self.needs("evaluation_duration", of=f"worlds of {states:,} states and {steps:,} steps", entries=room + steps)
+
+    def _networks_must_fit(self, model: LocalModel) -> None:
+        """Critics, policies, and what they answer."""
+        nodes, actions, teams = model.network.num_nodes, model.num_actions, len(model.team_states)
+        seen = nodes + (int(model.network.degrees.sum()) if self.hops else 0)
+        seen *= model.num_groups + (actions if self.critic_form == "q" else 0)
+        if self.form != "costate":
+            self.needs("critic_width", of=f"neurons for each of {nodes:,} nodes", entries=seen * WEIGHT_COPIES)
+        sizes = min(64, max(8, 4 * model.population // teams))  # of a team, evaluated at a time: answers and their like
+        weights = teams * WEIGHT_COPIES * (1 + actions) + 4 * sizes * actions
+        self.needs("actor_width", of=f"neurons for each of {teams:,} teams", entries=weights)
         if self.policy != "individual" and self.energy_law != "enumerate":
             self.needs("energy_samples", of=f"compositions for each of {teams:,} teams", entries=teams * actions)
-        steps = model.evaluation[0]
-        self.needs("evaluation_duration", of=f"worlds of {states:,} states and {steps:,} steps", entries=states + steps)
 
     def _law_that_fits(self, model: LocalModel, policy: str) -> str:
         """Enumeration where it can be had; else the fallback whose law holds up as teams grow (docs/theory.md)."""
@@ -231,7 +390,8 @@ class DecNeuralACConfig(AlgorithmConfig):
     def env_steps_per_iteration(self) -> int:
         """Joint transitions of one iteration; in paper mode the mean: T_c - 1 updates, and B runs of random length."""
         if self.mode == "practical":
-            return self.num_envs_per_env_runner * self.rollout_fragment_length
+            usual = zip(SIZES, WORLDS_AND_STEPS[self.form], strict=True)
+            return math.prod(size if getattr(self, name) == AUTO else getattr(self, name) for name, size in usual)
         gamma = 0.95 if self.gamma is None else self.gamma
         return (self.critic_steps - 1) * self.critic_batch + round(self.actor_samples * gamma / (1 - gamma))
 
@@ -247,8 +407,9 @@ class DecNeuralACConfig(AlgorithmConfig):
 
 CHOICES: dict[str, tuple[Any, ...]] = {
     "policy": (AUTO, "individual", "energy", "tilted"),
-    "critic_form": (AUTO, "q", "v"),
+    "critic_form": (AUTO, "q", "v", "costate"),
     "temperature_mode": ("fixed", "per_agent"),
+    "law": ("known", "counted"),
     "energy_law": (AUTO, "enumerate", "candidates", "metropolis"),
     "optimizer": (AUTO, "adam", "sgd"),
     "crowd_input": (AUTO, "share", "scaled", "bounded"),

@@ -64,7 +64,7 @@ class Practical:
 
     @staticmethod
     def worlds(settings: DecNeuralACConfig) -> int:
-        return settings.num_envs_per_env_runner
+        return int(settings.num_envs_per_env_runner)
 
     @staticmethod
     def kept(settings: DecNeuralACConfig) -> set[str]:
@@ -75,7 +75,7 @@ class Practical:
 
     def step(self, policy: LearnedPolicy, iteration: int, decay: float) -> dict[str, Any]:
         """One iteration; step sizes are multiplied by ``decay``."""
-        sample, episodes = self.sampler.rollout(policy, self.settings.rollout_fragment_length)
+        sample, episodes = self.sampler.rollout(policy, int(self.settings.rollout_fragment_length))
         return self.learn_from(policy, sample, episodes, iteration, decay)
 
     def learn_from(

@@ -3,6 +3,8 @@
 Two laws (reading 10). "restart": the chain gamma P + (1 - gamma) P_0, whose stationary law is exactly the
 discounted visitation sigma of (12); a step's true successor is kept for bootstrapping before a world is restarted.
 "stationary": the plain chain, whose long-run law is nu; what is optimised there is the long-run average.
+"fragments": a world is restarted before a rollout of T steps or not at all, with probability 1 - keep^T; counting the
+j-th step keep^j gives the law of "restart" with that keep, by uncut paths.
 Where the model reads a clock, all worlds share one and it never stops: a world that is restarted starts at the hour it
 is, so "restart" samples discounted returns from every hour of the turn alike, not from t = 0 alone.
 """
@@ -21,9 +23,9 @@ from mfnet_agents.critics import with_actions
 from mfnet_agents.nets import DTYPE
 from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.policy import Policy
-from mfnet_envs.simulator import Simulator
+from mfnet_envs.simulator import Simulator, Trace
 
-Law = Literal["restart", "stationary"]
+Law = Literal["restart", "stationary", "fragments"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Rollout:
         served: ``(T, B, R)``, unserved: ``(T, B, R, A)`` flows of the active states (see ``Transition``).
         cut: ``(T, B)`` bool, the world was restarted after this step.
         team_nodes: ``(S',)`` node of each team; population: N.
+        traces: what agents saw of each step, where the simulator is ``traced``.
     """
 
     crowd: Ints
@@ -55,6 +58,7 @@ class Rollout:
     cut: np.ndarray[Any, np.dtype[np.bool_]]
     team_nodes: Ints
     population: int
+    traces: tuple[Trace, ...] = ()
 
     @property
     def steps(self) -> int:
@@ -113,6 +117,7 @@ class Sampler:
 
     Attributes:
         counts: ``(B, S)``, where the worlds stand; with ``rng`` the whole state of the sampler.
+        keep: the chance that a world goes on, per step; ``gamma`` unless it is given.
         kept: which of ``sizes``, ``actions``, ``next_actions``, ``served`` and ``unserved`` a rollout records; actions
             at the successors, h' of the Q form, are drawn only if they are kept.
     """
@@ -125,8 +130,10 @@ class Sampler:
         worlds: int,
         rng: np.random.Generator,
         kept: Collection[str] = ("sizes", "actions", "served", "unserved"),
+        keep: float | None = None,
     ) -> None:
         self.simulator, self.law, self.gamma, self.worlds, self.rng = simulator, law, gamma, worlds, rng
+        self.keep = gamma if keep is None else keep
         self.kept = frozenset(kept) | {"crowd", "next_crowd"}
         self.dtype = np.int32 if simulator.model.population < 2**31 else np.int64
         self.counts = simulator.reset(rng, worlds)
@@ -138,14 +145,20 @@ class Sampler:
 
         Returns:
             the rollout, and the returns ``(episodes,)`` (mean over agents) of the episodes that a restart ended; their
-            lengths are geometric, so the undiscounted sum is an unbiased sample of the discounted return.
+            lengths are geometric, so the undiscounted sum is an unbiased sample of the discounted return. Of
+            fragments, which end more rarely, steps are discounted from the beginning of theirs. None where ``keep`` is
+            not gamma.
         """
         model, network = self.simulator.model, self.simulator.model.network
         teams, rows = model.team_states, np.searchsorted(model.active, model.team_states)
         record: dict[str, Any] = {}
         ended: list[Floats] = []
+        traces: list[Trace] = []
+        if self.law == "fragments":
+            self._restart_some(self.counts, self.keep**steps, ended)
         for t in range(steps):
             step = policy.play(self.simulator.at(self.clock), self.counts, self.clock, self.rng)
+            traces += [] if step.trace is None else [step.trace]
             following = step.actions[:, rows]
             if "next_actions" in self.kept:
                 following = policy.sample(step.next_counts, self.clock + 1, self.rng)
@@ -160,27 +173,35 @@ class Sampler:
             }
             kept: dict[str, Any] = {name: x if name in self.kept else x[:, :0] for name, x in seen.items()}
             kept["rewards"] = step.team_rewards.reshape(self.worlds, network.num_nodes, -1).sum(2)
-            self.running += kept["rewards"].sum(1)
+            fading = self.keep**t if self.law == "fragments" else 1.0
+            self.running += fading * kept["rewards"].sum(1)
             kept["cut"] = self._restart(step.next_counts, ended)
             for name, values in kept.items():
                 if not t:
                     record[name] = np.empty((steps, *values.shape), self.dtype if name in seen else values.dtype)
                 record[name][t] = values
             self.clock += 1
-        rollout = Rollout(**record, team_nodes=network.node_of[teams], population=model.population)
+        nodes = network.node_of[teams]
+        rollout = Rollout(**record, team_nodes=nodes, population=model.population, traces=tuple(traces))
         return rollout, np.concatenate(ended) if ended else np.empty(0)
 
     def _restart(self, counts: Ints, ended: list[Floats]) -> Any:
         """Restart each world with probability 1 - gamma; move on to ``counts``."""
-        cut = np.zeros(self.worlds, bool)
-        self.counts = counts
         if self.law == "restart":
-            cut = self.rng.random(self.worlds) >= self.gamma
-            if cut.any():
-                self.counts = counts.copy()
-                self.counts[cut] = self.simulator.reset(self.rng, int(cut.sum()))
+            return self._restart_some(counts, self.keep, ended)
+        self.counts = counts
+        return np.zeros(self.worlds, bool)
+
+    def _restart_some(self, counts: Ints, keep: float, ended: list[Floats]) -> Any:
+        """Keep each world with this probability, restart the others; returns ``(B,)`` which."""
+        cut = self.rng.random(self.worlds) >= keep
+        self.counts = counts
+        if cut.any():
+            self.counts = counts.copy()
+            self.counts[cut] = self.simulator.reset(self.rng, int(cut.sum()))
+            if self.keep == self.gamma:
                 ended.append(self.running[cut])
-                self.running[cut] = 0.0
+            self.running[cut] = 0.0
         return cut
 
     def get_state(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import abstractmethod
-from typing import Literal, Self
+from typing import Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy
 
 CrowdInput = Literal["share", "scaled", "bounded"]
+Other = TypeVar("Other", bound="LearnedPolicy")
 Weights = Tensor | NDArray[np.floating]  # one number for each sample and team
 TABLE_LIMIT = 4096  # largest population for which a policy is tabulated by n
 BLOCK = 64  # most rows of a team evaluated at a time
@@ -39,19 +40,34 @@ CHUNK = 1_000_000  # numbers in one temporary
 def crowd_features(n: Tensor, model: LocalModel, kind: CrowdInput, teams: Ints | None = None) -> Tensor:
     """What a team of size ``n (T, K)`` knows of the crowd: ``(T, K, F)``; ``teams`` says which rows these are.
 
-    "share": mu(s), the paper's input. "scaled": S mu(s), of mean one. "bounded": with x = min(n / reference, 4),
-    (x / 2 - 1 / 2, log(1 + x) - 0.7), for crowds whose normal size differs much from state to state.
+    "share": mu(s), the paper's input. "scaled": S mu(s), of mean one. "bounded": with x = min(n / usual, 4),
+    (x / 2 - 1 / 2, log(1 + x) - 0.7), for crowds whose normal size differs much from state to state; what is usual is
+    at least one agent.
     """
     if kind == "share":
         return (n / model.population)[..., None]
     if kind == "scaled":
         return (n * (len(model.team_states) / model.population))[..., None]
-    if model.reference_counts is None:
-        raise ValueError("crowd_input='bounded' needs a model with reference_counts; use 'scaled'")
     states = model.team_states if teams is None else model.team_states[teams]
-    normal = torch.as_tensor(model.reference_counts[states], dtype=DTYPE).clamp_min(1e-3)
-    x = (n / normal[:, None]).clamp_max(4.0)
-    return torch.stack([x / 2 - 0.5, torch.log1p(x) - 0.7], 2)
+    return bounded(n, torch.as_tensor(model.usual_counts[states], dtype=DTYPE)[:, None])
+
+
+def bounded(n: Tensor, usual: Tensor) -> Tensor:
+    """Two features of crowds ``n (...)`` beside what is ``usual``, at least one agent: ``(..., 2)``."""
+    x = (n / usual.clamp_min(1.0)).clamp_max(4.0)
+    return torch.stack([x / 2 - 0.5, torch.log1p(x) - 0.7], -1)
+
+
+class Seen(NamedTuple):
+    """What teams look at in L samples.
+
+    Attributes:
+        sizes: ``(L, T)`` their own sizes n; crowd: ``(L, V, G)`` the groups at all nodes; clock: ``(L,)`` steps.
+    """
+
+    sizes: Ints
+    crowd: Floats
+    clock: Ints
 
 
 class LearnedPolicy(Policy):
@@ -84,6 +100,11 @@ class LearnedPolicy(Policy):
         self.theta = theta
         self.forget()
 
+    def _with_weights(self, other: Other) -> Other:
+        """``other`` with a copy of these weights."""
+        other.update(self.theta.detach().clone())
+        return other
+
     @abstractmethod
     def forget(self) -> None:
         """Drop cached tables."""
@@ -113,6 +134,28 @@ class IndividualPolicy(LearnedPolicy, independent=True):
         super().__init__(model, net, crowd_input, temperature)
         self.forget()
 
+    def on(self, model: LocalModel) -> Self:
+        """The same policy, executed on another model: another population, demand or hour.
+
+        Raises:
+            ValueError: weights of a state are of no use where states, neighbours or actions are others.
+        """
+        mine, theirs = self.model.network, model.network
+        alike = mine.layers == theirs.layers and np.array_equal(mine.starts, theirs.starts)
+        alike = (
+            alike and np.array_equal(mine.adjacent, theirs.adjacent) and np.array_equal(self.model.legal, model.legal)
+        )
+        if not alike:
+            raise ValueError(
+                "a policy with weights for each state can be executed where the network and its actions are the same; "
+                "for another network train one with weights='shared'"
+            )
+        return self._with_weights(self._made_on(model))
+
+    def _made_on(self, model: LocalModel) -> Self:
+        """Such a policy on another model, at its starting weights."""
+        return type(self)(model, self.net, self.crowd_input, self.temperature)
+
     @staticmethod
     def inputs(model: LocalModel, crowd_input: CrowdInput) -> int:
         """Length of the network's input (mu(s), e_a)."""
@@ -122,11 +165,7 @@ class IndividualPolicy(LearnedPolicy, independent=True):
         self._table: Floats | None = None
 
     def teams(self, counts: Ints, t: int = 0) -> Floats:
-        sizes = counts[:, self.states]
-        if self.model.population <= TABLE_LIMIT:
-            return self._tabulated(int(sizes.max(initial=0)))[np.arange(sizes.shape[1]), sizes]
-        logits = self._logits(torch.as_tensor(sizes.T, dtype=DTYPE))
-        return torch.softmax(logits, 2).permute(1, 0, 2).numpy()
+        return self._at_sizes(counts[:, self.states])
 
     def _tabulated(self, largest: int) -> Floats:
         """pi ``(T, K, A)`` for n = 0 .. K - 1 with K > ``largest``, grown by doubling."""
@@ -137,11 +176,14 @@ class IndividualPolicy(LearnedPolicy, independent=True):
                 self._table = torch.softmax(self._logits(n), 2).numpy()
         return self._table
 
-    def _hidden(self, n: Tensor, some: slice) -> tuple[Tensor, Tensor]:
-        """Crowd features ``(T, K, F)`` and pre-activations ``(T, K, A, M)``: the action adds its own row of W."""
-        u = crowd_features(n, self.model, self.crowd_input, self.numbers[some])
+    def _features(self, n: Tensor, some: slice) -> Tensor:
+        """What some teams know at their sizes ``n (T, K)``: ``(T, K, F)``."""
+        return crowd_features(n, self.model, self.crowd_input, self.numbers[some])
+
+    def _hidden(self, u: Tensor, some: slice) -> Tensor:
+        """Pre-activations ``(T, K, A, M)`` at features ``u (T, K, F)``: the action adds its own row of W."""
         own, theta = u.shape[2], self.theta[some]
-        return u, product(u, theta[:, :own])[:, :, None] + theta[:, None, own:]
+        return product(u, theta[:, :own])[:, :, None] + theta[:, None, own:]
 
     @property
     def _block(self) -> int:
@@ -155,43 +197,60 @@ class IndividualPolicy(LearnedPolicy, independent=True):
 
     def _logits(self, n: Tensor) -> Tensor:
         """tau f_s(n, e_a): ``(T, K, A)``, minus infinity for illegal actions."""
-        return torch.cat([self._logits_of(n[some], some) for some in self._runs()])
+        return torch.cat([self._logits_of(self._features(n[some], some), some) for some in self._runs()])
 
-    def _logits_of(self, n: Tensor, some: slice) -> Tensor:
+    def _logits_of(self, u: Tensor, some: slice) -> Tensor:
+        """The logits of some teams at features ``u (T, K, F)``."""
         parts, scale, illegal = [], self.net.scale[some, :, None], ~self.legal[some, None]
-        for part in blocks(n, self._block):
-            _, hidden = self._hidden(part, some)
+        for part in blocks(u, self._block):
+            hidden = self._hidden(part, some)
             f = product(torch.relu(hidden).flatten(1, 2), scale).reshape(hidden.shape[:3])
             parts.append((self.temperature * f).masked_fill(illegal, -math.inf))
-        return torch.cat(parts, 1)[:, : n.shape[1]]
+        return torch.cat(parts, 1)[:, : u.shape[1]]
+
+    def _slope(self, u: Tensor, weights: Tensor, some: slice) -> Tensor:
+        """sum_k sum_a weights[s, k, a] grad f_s(u_k, e_a) of some teams, without the scale: ``(T, d, M)``."""
+        gradient = torch.zeros_like(self.theta[some])
+        for part, w in zip(blocks(u, self._block), blocks(weights, self._block), strict=True):
+            on = torch.where(self._hidden(part, some) > 0, w[..., None], 0.0)
+            gradient += torch.cat([product(part.transpose(1, 2), on.sum(2)), on.sum(1)], 1)
+        return gradient
+
+    def _along(self, n: Tensor, weights: Tensor) -> Tensor:
+        """sum_k sum_a weights[s, k, a] grad tau f_s(n_k, e_a): ``(T, d, M)``."""
+        found = [self._slope(self._features(n[some], some), weights[some], some) for some in self._runs()]
+        return self.temperature * torch.cat(found) * self.net.scale[:, None]
 
     def weighted_score(self, sizes: Ints, actions: Ints, c: Weights) -> Tensor:
-        n, weights = self._by_size(sizes, actions, c)
-        gradient = torch.zeros_like(self.theta)
-        for some in self._runs():
-            for part, w in zip(blocks(n[some], self._block), blocks(weights[some], self._block), strict=True):
-                u, hidden = self._hidden(part, some)
-                on = torch.where(hidden > 0, w[..., None], 0.0)
-                gradient[some] += torch.cat([product(u.transpose(1, 2), on.sum(2)), on.sum(1)], 1)
-        return self.temperature * gradient * self.net.scale[:, None]
+        pi = self._at_sizes(sizes)
+        return self._along(*self._by_size(sizes, np.asarray(c)[..., None] * (actions - actions.sum(2)[..., None] * pi)))
 
-    def _by_size(self, sizes: Ints, actions: Ints, c: Weights) -> tuple[Tensor, Tensor]:
-        """Sizes ``(T, K)`` and, for each, the sum of c (n_a - n pi_a) over the samples of that size: ``(T, K, A)``."""
-        weight = np.asarray(c)[..., None]
-        teams = np.arange(sizes.shape[1])
+    def shares(self, seen: Seen) -> Floats:
+        """pi ``(L, T, A)``."""
+        return self._at_sizes(seen.sizes)
+
+    def score_along(self, seen: Seen, weights: Floats) -> Tensor:
+        """sum_l sum_a weights[l, s, a] grad log pi(a | s, n_l), ``(T, d, M)``, for ``weights (L, T, A)`` that sum to 0
+        over the actions."""
+        return self._along(*self._by_size(seen.sizes, weights))
+
+    def _at_sizes(self, sizes: Ints) -> Floats:
+        """pi ``(L, T, A)`` at ``sizes (L, T)``."""
+        if self.model.population <= TABLE_LIMIT:
+            return self._tabulated(int(sizes.max(initial=0)))[np.arange(sizes.shape[1]), sizes]
+        pi: Floats = torch.softmax(self._logits(torch.as_tensor(sizes.T, dtype=DTYPE)), 2).permute(1, 0, 2).numpy()
+        return pi
+
+    def _by_size(self, sizes: Ints, weights: Floats) -> tuple[Tensor, Tensor]:
+        """Sizes ``(T, K)`` and, for each, the sum of ``weights (L, T, A)`` over the samples of that size."""
         if self.model.population > TABLE_LIMIT:
-            n = torch.as_tensor(sizes.T, dtype=DTYPE)
-            pi = torch.softmax(self._logits(n), 2).permute(1, 0, 2).numpy()
-            drawn = weight * (actions - actions.sum(2, keepdims=True) * pi)
-            return n, torch.as_tensor(drawn.transpose(1, 0, 2))
-        pi = self._tabulated(int(sizes.max(initial=0)))
-        size = int(sizes.max(initial=0)) + 1
-        drawn = weight * (actions - actions.sum(2, keepdims=True) * pi[teams, sizes])
+            return torch.as_tensor(sizes.T, dtype=DTYPE), torch.as_tensor(weights.transpose(1, 0, 2))
+        teams, size = np.arange(sizes.shape[1]), int(sizes.max(initial=0)) + 1
         cell = torch.as_tensor((teams * size + sizes).reshape(-1))
-        summed = torch.zeros((len(teams) * size, drawn.shape[2]), dtype=DTYPE)
-        summed.index_add_(0, cell, torch.as_tensor(drawn.reshape(-1, drawn.shape[2])))
+        summed = torch.zeros((len(teams) * size, weights.shape[2]), dtype=DTYPE)
+        summed.index_add_(0, cell, torch.as_tensor(weights.reshape(-1, weights.shape[2])))
         n = torch.arange(size, dtype=DTYPE).expand(len(teams), size)
-        return n, summed.reshape(len(teams), size, drawn.shape[2])
+        return n, summed.reshape(len(teams), size, weights.shape[2])
 
     def log_prob(self, sizes: Ints, actions: Ints) -> Tensor:
         log_pi = torch.log_softmax(self._logits(torch.as_tensor(sizes.T, dtype=DTYPE)), 2).permute(1, 0, 2)
@@ -202,7 +261,7 @@ class IndividualPolicy(LearnedPolicy, independent=True):
     def team_law(self, s: int, n: int) -> Floats:
         """The multinomial (5) written out: probabilities of the compositions of ``n``, in lexicographic order."""
         rows = compositions(n, self.model.num_actions)
-        spread = np.zeros((len(rows), len(self.theta), self.model.num_actions), np.int64)
+        spread = np.zeros((len(rows), len(self.states), self.model.num_actions), np.int64)
         spread[:, s] = rows
         with torch.no_grad():
             law: Floats = torch.exp(self.log_prob(spread.sum(2), spread)[:, s]).numpy()

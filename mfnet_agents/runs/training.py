@@ -21,7 +21,7 @@ from mfnet_agents import checkpoint, recorded
 from mfnet_agents.algorithm import Algorithm
 from mfnet_agents.progress import Progress
 from mfnet_agents.runs.folder import COLUMNS, RunError, RunFolder
-from mfnet_envs.evaluate import evaluate
+from mfnet_envs.evaluate import check_worlds, evaluate
 from mfnet_envs.measure import RANDOM, measure
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy
@@ -49,6 +49,7 @@ def train(
         worlds: of the final measurement. heuristics: whether it includes the scenario's.
 
     Raises:
+        ValueError: more worlds than this machine's memory holds.
         RunError: another run is using the folder; a file of it is damaged or of another run; the algorithm has been
             trained before; the scenario's bound and headline are of two criteria.
         CheckpointError: the checkpoint to resume from does not fit.
@@ -58,6 +59,7 @@ def train(
     if "torch" in sys.modules:  # small networks: threads cost more than they give, and one thread means the same bits
         sys.modules["torch"].set_num_threads(1)
     progress = progress or Progress()
+    check_worlds(algorithm.model, worlds)  # before anything is trained, not after
     folder.own()
     try:
         _begin(algorithm, folder, progress, resume, command)

@@ -40,6 +40,11 @@ class Kernel:
         rewards[:, self.model.active] = np.asarray(self.model.reward(self._hoods), np.float64)
         return rewards
 
+    @property
+    def moves(self) -> Floats:
+        """P(s' | s, mu(N_s), a) of one agent, ``(M, S, A, S)``, equation (2); of a model without a quota."""
+        return self._moves.others
+
     @cached_property
     def _hoods(self) -> Floats:
         """The crowds ``(M, V, D, G)`` the model is handed."""

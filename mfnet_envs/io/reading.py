@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 from mfnet_envs.arrays import Floats, Ints
-from mfnet_envs.words import LONGEST_SENTENCE, brief, shown
+from mfnet_envs.words import HUGE, LONGEST_SENTENCE, brief, shown
 
 BPR_B, BPR_POWER = 0.15, 4.0  # the usual road; given to links whose format says nothing
 EARTH_RADIUS_KM = 6371.0
@@ -47,12 +47,18 @@ class Place(NamedTuple):
         raise NetworkFileError(f"{self}: {sentence}")
 
     def number(self, text: Any, field: str, kind: str = "finite") -> float:
-        """The finite number that ``text`` spells; ``kind`` is "finite", "non-negative" or "positive"."""
+        """The finite number that ``text`` spells; ``kind`` is "finite", "non-negative" or "positive".
+
+        A time, a capacity or the like so near to zero that ratios to it are no numbers is refused as well.
+        """
         value = spelt(text)
         fits = {"finite": True, "non-negative": value >= 0, "positive": value > 0}[kind]
         if not (math.isfinite(value) and fits):
             hint = "; write decimals with a point" if isinstance(text, str) and "," in text else ""
             self.fail(f"{field} must be a {kind} number, not {shown(text)}{hint}")
+        if kind != "finite" and 0 < value < 1 / HUGE:
+            least = f"{'0 or ' if kind == 'non-negative' else ''}at least {1 / HUGE:g}"
+            self.fail(f"{field} must be {least}, so that it can be divided by, not {shown(text)}")
         return value
 
     def whole(self, text: Any, field: str) -> int:

@@ -53,7 +53,7 @@ from mfnet_envs.matching import ExpectedMin, served_share
 from mfnet_envs.model import Branch, LocalModel, reads
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform
-from mfnet_envs.programmes import courier_lp
+from mfnet_envs.programmes import courier_lp, horizon_lp
 from mfnet_envs.scenarios import _options as options
 from mfnet_envs.wording import Headline, Wording
 from mfnet_envs.words import checked_population, fits, is_whole, non_negative, shown, whole
@@ -198,6 +198,12 @@ class Courier(LocalModel):
             assumption="every policy, central and history dependent included, on the long-run average; "
             + ("any population" if fluid else f"population {self.population}"),
         )
+
+    @reads("branch_rewards")
+    def crowding(self) -> horizon_lp.Crowding:
+        """A node's loaded couriers share its customers, whatever they carry."""
+        pool = np.where(self._loaded, self.network.node_of, -1)
+        return horizon_lp.service(self, DELIVER, pool, self.rate, self._phi)
 
     def heuristics(self) -> dict[str, Policy]:
         """stay, random, wander, nearest, lp, threshold_lp; all see their own state and its density only."""

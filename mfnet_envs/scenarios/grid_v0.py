@@ -41,7 +41,7 @@ from mfnet_envs.matching import ExpectedMin, served_share
 from mfnet_envs.model import Branch, LocalModel, Quota, reads
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform, weighted
-from mfnet_envs.programmes import transport_lp
+from mfnet_envs.programmes import horizon_lp, transport_lp
 from mfnet_envs.scenarios import _options as options
 from mfnet_envs.wording import Headline, Wording
 from mfnet_envs.words import checked_population, non_negative, one_of
@@ -207,6 +207,11 @@ class Grid(LocalModel):
             assumption="every policy, central and history dependent included, from the uniform initial law"
             + ("; by the fluid programme, any population" if fluid and not self.is_fluid else ""),
         )
+
+    @reads("branch_rewards")
+    def crowding(self) -> horizon_lp.Crowding:
+        """Every node's drivers share its riders."""
+        return horizon_lp.service(self, SERVED, np.arange(self.network.num_nodes), self.rate, self._phi)
 
     def heuristics(self) -> dict[str, Policy]:
         """stay, random, greedy, proportional, lp (the fluid programme's flows), threshold_lp, hybrid_lp."""

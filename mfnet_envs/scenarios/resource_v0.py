@@ -61,9 +61,10 @@ from mfnet_envs import registration
 from mfnet_envs.arrays import Bools, Floats, Ints, like, namespace
 from mfnet_envs.bounds import Certificate
 from mfnet_envs.heuristics import ThresholdPolicy
-from mfnet_envs.model import Branch, LocalModel
+from mfnet_envs.model import Branch, LocalModel, reads
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform, weighted
+from mfnet_envs.programmes import horizon_lp
 from mfnet_envs.scenarios import _options as options
 from mfnet_envs.scenarios.grid_v0 import two_hotspots
 from mfnet_envs.wording import Headline, Wording
@@ -71,6 +72,7 @@ from mfnet_envs.words import checked_population, non_negative, one_of
 
 IDLE, TRANSMIT = 0, 1  # layers, and the actions that lead to them
 TINY = 1e-12
+CROWDS = 1001  # at most so many at which a planner looks
 
 
 @dataclass(frozen=True)
@@ -350,6 +352,16 @@ class Resource(LocalModel):
             gap=0.0,
             assumption="every policy, central and history dependent included, at every crowd",
         )
+
+    @reads()
+    def crowding(self) -> horizon_lp.Crowding:
+        """What the crowd of a cell earns together, n times what each does, from the game."""
+        each = np.unique(np.linspace(0, self.population, CROWDS).round())
+        crowds = np.broadcast_to(each[:, None, None], (len(each), self.network.num_nodes, self.network.layers))
+        sharing = self.network.layers - 1  # the layer that earns
+        earned = self.game.earned(crowds).reshape(crowds.shape)[..., sharing] * each[:, None]
+        pool = np.where(np.arange(self.network.num_states) % self.network.layers == sharing, self.network.node_of, -1)
+        return horizon_lp.earning(each, earned, pool, -self.move_cost * self._moving)
 
     def heuristics(self) -> dict[str, Policy]:
         """The game's, see there."""

@@ -85,7 +85,7 @@ from mfnet_envs.engines.trips import calibrated_trips, exact_trips
 from mfnet_envs.matching import ExpectedMin, served_share
 from mfnet_envs.model import Branch, LocalModel, Quota, reads
 from mfnet_envs.network import StateNetwork
-from mfnet_envs.programmes import day_lp, stationary_lp
+from mfnet_envs.programmes import day_lp, horizon_lp, stationary_lp
 from mfnet_envs.scenarios._options import drawable
 from mfnet_envs.wording import Headline, MapWords, Wording
 from mfnet_envs.words import checked_population, did_you_mean, is_whole, non_negative, one_of, positive, shown
@@ -244,6 +244,12 @@ class RideShareNYC(LocalModel):
                 + ("any population" if fluid else f"population {self.population}"),
             )
         )
+
+    @reads("branch_rewards")
+    def crowding(self) -> horizon_lp.Crowding:
+        """Every zone's idle vehicles share its riders; through the day, those of the first hour: ask ``at(t)``."""
+        zone = np.where(self.active % self.network.layers == IDLE, self.network.node_of[self.active], -1)
+        return horizon_lp.service(self, PICK_UP, zone, self.rate, self._phi)
 
     def heuristics(self) -> dict[str, Policy]:
         """Simplest first; the last three solve the programme. Through the day they follow the clock."""

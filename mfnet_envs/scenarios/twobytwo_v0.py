@@ -78,6 +78,7 @@ class TwoByTwo(LocalModel):
     """
 
     law_methods = (*LocalModel.law_methods, "matched")
+    reward_reads = "own"
     wording = Wording(
         agents="drivers",
         place="four cells",

@@ -18,12 +18,21 @@ from mfnet_envs.backends.draws import multinomial, without_replacement
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy
 from mfnet_envs.simulator.agents import AgentStepper, AgentTransition
-from mfnet_envs.simulator.counts import CountsStepper, Transition
+from mfnet_envs.simulator.counts import CountsStepper, Trace, Transition
 from mfnet_envs.simulator.fluid import ArraysLike, expected_step
-from mfnet_envs.simulator.tables import ROUNDING, Tables
+from mfnet_envs.simulator.tables import ROUNDING, Tables, step_bytes
 from mfnet_envs.words import fits, shown, whole
 
-__all__ = ["ROUNDING", "AgentTransition", "Simulator", "Transition", "multinomial", "without_replacement"]
+__all__ = [
+    "ROUNDING",
+    "AgentTransition",
+    "Simulator",
+    "Trace",
+    "Transition",
+    "multinomial",
+    "step_bytes",
+    "without_replacement",
+]
 
 
 class Simulator:
@@ -38,22 +47,27 @@ class Simulator:
     Args:
         backend: a name of ``mfnet_envs.backends`` or a backend; numpy by default. Arrays go in and come out as its own,
             ``rng`` is made by :meth:`generator`.
+        traced: whether transitions also tell what agents saw of their own step (``Transition.trace``).
 
     Raises:
         ValueError: no backend of that name.
     """
 
-    def __init__(self, model: LocalModel, backend: str | Backend | None = None) -> None:
+    def __init__(self, model: LocalModel, backend: str | Backend | None = None, traced: bool = False) -> None:
         if not isinstance(model, LocalModel):
             raise TypeError(f"a simulator is of a model, such as make_model('MFNet-Grid-v0'), not of {shown(model)}")
-        self.model, self.backend = model, backend_of(backend)
+        self.model, self.backend, self.traced = model, backend_of(backend), traced
         self._tables = Tables(model, self.backend)
-        self._counts = CountsStepper(self._tables, self.backend)
+        self._counts = CountsStepper(self._tables, self.backend, traced)
         self._in_force: list[Simulator] = []  # of the clocked model's other laws met so far
         self._tables_like: dict[tuple[str, ...], Tables] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.model, self.backend)  # the tables are made again: smaller, and whatever the library
+        return type(self), (
+            self.model,
+            self.backend,
+            self.traced,
+        )  # the tables are made again: smaller, and whatever the library
 
     def at(self, t: int) -> Simulator:
         """The simulator of ``model.at(t)``, built when first asked for; itself unless the model reads a clock."""
@@ -63,8 +77,13 @@ class Simulator:
         for simulator in self._in_force:
             if simulator.model is model:
                 return simulator
-        self._in_force.append(Simulator(model, self.backend))
+        self._in_force.append(Simulator(model, self.backend, traced=self.traced))
         return self._in_force[-1]
+
+    @property
+    def branch_columns(self) -> int:
+        """Columns of a trace's ``went``: 1 where the action does not matter to the branches, else A; 0 if untraced."""
+        return self._counts.columns
 
     def generator(self, seed: int | None = None) -> Any:
         """A stream of random numbers for this simulator's backend; ``np.random.default_rng(seed)`` for numpy's."""
@@ -86,9 +105,14 @@ class Simulator:
     # -- counts ---------------------------------------------------------------------------------------------------
 
     def reset(self, rng: Any, batch: int = 1) -> Ints:
-        """Agents i.i.d. from ``model.initial``: ``(B, S)`` ints, each row summing to the population."""
+        """Agents i.i.d. from ``model.initial``: ``(B, S)`` ints, each row summing to the population.
+
+        Raises:
+            ValueError: more worlds than this machine's memory can step. TypeError: ``rng`` is no generator.
+        """
         n, initial, asarray = self.model.population, self.model.initial, self.backend.asarray
-        fits(f"{shown(batch)} worlds of {len(initial):,} states", whole("batch", batch), len(initial))
+        what, room = f"{shown(batch)} worlds of {len(initial):,} states", step_bytes(self.model)
+        fits(what, whole("batch", batch), itemsize=room)
         self._check_generator(rng)
         if isinstance(rng, np.random.Generator):  # not by the cheaper of two ways: this is how published worlds began
             counts: Ints = asarray(rng.multinomial(n, initial, size=batch))

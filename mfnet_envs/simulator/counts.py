@@ -5,9 +5,29 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from mfnet_envs.arrays import add_at, dot, total, zeros
-from mfnet_envs.backends.interface import Backend
+from mfnet_envs.backends.interface import Backend, BranchTable
 from mfnet_envs.simulator.tables import Tables, check_finite
+
+
+class Trace(NamedTuple):
+    """What agents saw of their own step, each of its own: its branch, what it was paid, and where it came out.
+
+    Attributes:
+        went: ``(B, R, A or 1, K)`` agents that took each branch; one column where the action does not matter to it.
+        acted, paid: ``(B, R, A)`` agents by action, and their pay, summed; None where it is the branches that pay.
+        takers, wages: ``(R, A, K)`` agents of all worlds by action and branch, and their pay, summed; None else.
+        moves: of each branch ``(R, A or 1, J)`` agents of all worlds by successor; None where there is only one.
+    """
+
+    went: Any
+    acted: Any
+    paid: Any
+    takers: Any
+    wages: Any
+    moves: tuple[Any, ...]
 
 
 class Transition(NamedTuple):
@@ -19,6 +39,7 @@ class Transition(NamedTuple):
         actions: ``(B, R, A)`` what the agents of each active state did.
         served: ``(B, R)`` agents of each active state that took the quota branch (0 without a quota).
         unserved: ``(B, R, A)`` actions of the others.
+        trace: of a simulator that is ``traced``, else None.
     """
 
     next_counts: Any
@@ -26,14 +47,28 @@ class Transition(NamedTuple):
     actions: Any
     served: Any
     unserved: Any
+    trace: Trace | None = None
 
 
 class CountsStepper:
-    """The law (6) of crowds, on the arrays of a backend."""
+    """The law (6) of crowds, on the arrays of a backend; ``traced`` steps draw the same and tell more of it."""
 
-    def __init__(self, tables: Tables, backend: Backend) -> None:
-        self.tables, self.backend, self.xp = tables, backend, backend.xp
+    def __init__(self, tables: Tables, backend: Backend, traced: bool = False) -> None:
+        self.tables, self.backend, self.xp, self.traced = tables, backend, backend.xp, traced
         self.branches = [backend.prepared(branch) for branch in tables.branches]
+        self.slots = [backend.prepared(self._by_slot(branch)) for branch in tables.branches] if traced else []
+        self.wages = tables.model.branch_rewards() if traced and tables.model.reward_is_derived else None
+        self.columns = self._columns() if traced else 0
+
+    def _columns(self) -> int:
+        """Of the branches' weights: 1 where the action does not matter to them."""
+        nobody = self.backend.asarray(np.zeros((1, self.tables.model.network.num_states), np.int64))
+        return int(self.tables.weights(self.tables.hoods(nobody) / self.tables.model.population).shape[2])
+
+    def _by_slot(self, branch: BranchTable) -> BranchTable:
+        """The branch with its own places ``(R, A or 1, J)`` for successors, so that agents are told apart by origin."""
+        size = math.prod(branch.successors.shape)
+        return BranchTable(self.backend.asarray(np.arange(size).reshape(branch.successors.shape)), branch.probabilities)
 
     def play(self, counts: Any, pi: Any, rng: Any) -> Transition:
         """Agents that draw independently, where a quota rations a branch.
@@ -85,27 +120,55 @@ class CountsStepper:
         """Pay everybody by ``actions (B, R, A)``, send the served and the others on their way."""
         tables, model = self.tables, self.tables.model
         hood = tables.hoods(counts) / model.population
-        paid, raw = self._pay(hood, actions)
-        following = zeros(counts.shape, counts)
+        paid, rewards, raw = self._pay(hood, actions)
+        following, flows, moves = zeros(counts.shape, counts), dict[int, Any](), dict[int, Any]()
         if model.quota is not None:
-            following = self.backend.scatter(rng, self.branches[model.quota.branch], served, following)
+            flows |= {model.quota.branch: served} if self.traced else {}
+            following = self._scatter(rng, model.quota.branch, served, following, moves)
         for k, flow in self._split(hood, raw, unserved, rng):
-            following = self.backend.scatter(rng, self.branches[k], flow, following)
+            flows |= {k: flow} if self.traced else {}
+            following = self._scatter(rng, k, flow, following, moves)
         if len(tables.in_transit):
             crowd, states = counts.reshape(-1), counts.shape[1]
             (moving,) = self.xp.nonzero(((counts > 0) & tables.transit).reshape(-1))  # few: most are empty
             state = moving % states
             following = add_at(following.reshape(-1), moving - state + tables.arrivals[state], crowd[moving])
-        return Transition(following.reshape(counts.shape), paid, actions, total(served), unserved)
+        trace = self._trace(rewards, actions, flows, moves) if self.traced else None
+        return Transition(following.reshape(counts.shape), paid, actions, total(served), unserved, trace)
 
-    def _pay(self, hood: Any, actions: Any) -> tuple[Any, Any]:
-        """Team rewards (7), ``(B, S)``, and the raw branch weights where they were asked for on the way."""
+    def _scatter(self, rng: Any, k: int, flow: Any, following: Any, moves: dict[int, Any]) -> Any:
+        """``following`` with the flow of branch k added; of a traced step ``moves[k] (R, A or 1, J)`` is noted."""
+        successors = self.tables.branches[k].successors
+        if not self.traced or successors.shape[2] == 1:
+            return self.backend.scatter(rng, self.branches[k], flow, following)
+        there = zeros((len(following), math.prod(successors.shape)), following)
+        landed = self.backend.scatter(rng, self.slots[k], flow, there)
+        moves[k] = landed.sum(axis=0).reshape(successors.shape)
+        base = self.backend.asarray(np.arange(len(following))[:, None] * following.shape[1])
+        return add_at(following.reshape(-1), base + successors.reshape(-1), landed).reshape(following.shape)
+
+    def _trace(self, rewards: Any, actions: Any, flows: dict[int, Any], moves: dict[int, Any]) -> Trace:
+        """See :class:`Trace`; what is not seen by an agent that acted does not get in."""
+        branches = range(len(self.branches))
+        went = self.xp.stack([self.xp.broadcast_to(flows[k], actions.shape) for k in branches], axis=-1)
+        takers = wages = acted = paid = None
+        if self.wages is None:
+            acted, paid = actions, rewards * actions
+        else:
+            takers = went.sum(axis=0)
+            wages = takers * self.backend.asarray(self.wages)
+        if self.columns == 1:
+            went = went.sum(axis=2, keepdims=True)
+        return Trace(went, acted, paid, takers, wages, tuple(moves.get(k) for k in branches))
+
+    def _pay(self, hood: Any, actions: Any) -> tuple[Any, Any, Any]:
+        """Team rewards (7), ``(B, S)``, of a traced step those of an agent, and the raw branch weights if asked for."""
         rewards, raw = self.tables.answers(hood)
         paid = self.tables.of_states(dot(rewards, actions) / self.tables.model.population)
         if not abs(paid.sum()) < math.inf:
             check_finite(rewards)
             check_finite(paid)
-        return paid, raw
+        return paid, rewards if self.traced else None, raw
 
     def _split(self, hood: Any, raw: Any, flow: Any, rng: Any) -> list[tuple[int, Any]]:
         """Who takes which branch: pairs (branch, ``(B, R, A)`` agents)."""

@@ -147,6 +147,19 @@ class Tables:
         return xp.where(sums > 0, weights / xp.where(sums > 0, sums, 1.0), others / (weights.shape[-1] - 1))
 
 
+def step_bytes(model: LocalModel) -> int:
+    """What a step of one world fills, in bytes: about, and rather less than more (tests/test_options.py).
+
+    Numbers of 8 bytes that live side by side: the counts of all states before and after; for each action of an active
+    state who plays it, and twice what goes into each branch; twice where it ends, by agents or by places if those are
+    fewer.
+    """
+    rows, branches = len(model.active), model.branches
+    drawn = rows * max(math.prod(b.successors.shape[1:]) if b.successors.shape[2] > 1 else 0 for b in branches)
+    played = (1 + 2 * len(branches)) * rows * model.num_actions
+    return 8 * (2 * len(model.legal) + played + 2 * min(drawn, model.population))
+
+
 def closed_hoods(model: LocalModel) -> Ints:
     """``(V, D)``: the nodes whose crowds a model is shown, the node itself first, padded with -1.
 

@@ -15,10 +15,9 @@ from mfnet_envs.drawing import render
 from mfnet_envs.model import LocalModel
 from mfnet_envs.views._joint import Action, Flow, TeamGame
 from mfnet_envs.views.central import CentralBatch, name_of
-from mfnet_envs.views.worlds import WORLD_BYTES, checked_seed, horizon_of
+from mfnet_envs.views.worlds import checked_seed, horizon_of, world_bytes
 from mfnet_envs.words import fits, is_whole, shown, whole
 
-ACTION_BYTES = 24  # per action of a world: the box it lies in, the action and its mask
 Step = tuple[Single, Floats, Bools, Bools, dict[str, Any]]
 
 
@@ -67,9 +66,9 @@ class CentralVectorEnv(VectorEnv[Single, Single, NDArray[Any]]):
         self.metadata = {**self.metadata, "autoreset_mode": self.autoreset_mode}  # type: ignore[misc]
         self.num_envs = whole("num_envs", num_envs)
         horizon = horizon_of(model, max_episode_steps, "max_episode_steps")
-        states, actions = model.network.num_states, model.legal.size
+        states, actions = model.network.num_states, len(model.team_states) * model.num_actions
         what = f"num_envs={shown(num_envs)} worlds of {states:,} states and up to {actions:,} actions"
-        fits(what, self.num_envs, WORLD_BYTES * states + ACTION_BYTES * actions, itemsize=1)
+        fits(what, self.num_envs, itemsize=world_bytes(model))
         self.game = TeamGame(model, action, flow, logit_scale, backend)
         self.batch = CentralBatch(self.game, self.num_envs, horizon)
         self.model, self.render_mode = model, render_mode

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from mfnet_envs.arrays import Floats, Ints, Single
 from mfnet_envs.drawing.scene import Scene
 from mfnet_envs.model import LocalModel
-from mfnet_envs.simulator import Simulator
+from mfnet_envs.simulator import Simulator, step_bytes
 from mfnet_envs.views._observe import shares
 from mfnet_envs.words import fits, is_whole, shown, whole
 
-WORLD_BYTES = 32  # per state of a world: its counts before and after a step, what it pays, and what is seen of it
+ACTION_BYTES = 48  # of a team's action, beside what a step fills: as given, as checked, as a policy, and who chose it
 
 
 class Stepped(NamedTuple):
@@ -55,8 +55,8 @@ class Worlds(ABC):
     def __init__(self, simulator: Simulator, num_worlds: int, max_cycles: int | None) -> None:
         self.model, self.simulator = simulator.model, simulator
         self.num_worlds = whole("num_worlds", num_worlds)
-        states = self.model.network.num_states
-        fits(f"{shown(num_worlds)} worlds of {states:,} states", self.num_worlds, states, itemsize=WORLD_BYTES)
+        what = f"{shown(num_worlds)} worlds of {self.model.network.num_states:,} states"
+        fits(what, self.num_worlds, itemsize=world_bytes(self.model))
         self.max_cycles = horizon_of(self.model, max_cycles, "max_cycles")
         self.counts: Ints = np.zeros((self.num_worlds, self.model.network.num_states), np.int64)
         self.clock = -1
@@ -147,6 +147,11 @@ class Worlds(ABC):
     @abstractmethod
     def _advance(self, actions: NDArray[Any], rng: np.random.Generator) -> tuple[Floats, Floats]:
         """Move the worlds: rewards and served, as in :class:`Stepped`."""
+
+
+def world_bytes(model: LocalModel) -> int:
+    """What a world of a view fills in a step, in bytes: about, and rather less than more."""
+    return ACTION_BYTES * len(model.team_states) * model.num_actions + step_bytes(model)
 
 
 def need_reset(started: bool) -> gym.error.ResetNeeded:

@@ -1,0 +1,172 @@
+"""The costate form: policies climb along marginal values that are pulled back through the fragments they play.
+
+No score, no sampled own action, no critic of the whole: a row's update reads its own node's crowd, its own policy and
+the costates of its successors (``costates.py``). It knows the local law at its own node, or counts it from samples
+(``counted.py``). It is a local costate learner, in the family of dual heuristic programming, and not Algorithm 2 of the
+paper.
+
+Fragments are played without a restart in between, so that costates need not stop at one. The visitation (12) is had all
+the same: before a fragment of T steps a world begins anew with probability 1 - keep^T, and its j-th step counts keep^j.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfnet_agents import updates
+from mfnet_agents.dec_neural_ac.ascent import Adam, Plain
+from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
+from mfnet_agents.dec_neural_ac.costates import Costates, Fragment, Pullback, Shares
+from mfnet_agents.dec_neural_ac.counted import CountedLaw, stacked
+from mfnet_agents.dec_neural_ac.sampling import Rollout, Sampler
+from mfnet_agents.nets import project
+from mfnet_agents.policies.individual import IndividualPolicy, Seen
+from mfnet_envs.arrays import Floats, Ints
+
+HEARS = 1 / 30  # share of the budget in which a law is only counted, and the policy stays what it was
+
+
+class Costate:
+    """Plays a fragment, pulls costates back through it, and moves the policy along them.
+
+    Attributes:
+        pullback: with its terminal critic.
+    """
+
+    def __init__(self, settings: DecNeuralACConfig, sampler: Sampler, policy: IndividualPolicy) -> None:
+        self.settings, self.sampler = settings, sampler
+        model = policy.model
+        self.counts = settings.law == "counted"
+        self.pullback = Pullback(
+            model, float(settings.gamma or model.gamma), sampler.simulator if self.counts else None
+        )
+        self.rows = np.searchsorted(model.active, model.team_states)
+        self.first = np.eye(model.num_actions)[model.first_legal[model.active]]
+        self.scale = updates.SCALES[settings.advantage_scale]
+        adam = settings.optimizer == "adam"
+        self.ascent = Adam(torch.zeros(2, *policy.theta.shape, dtype=policy.theta.dtype), 1e-5) if adam else Plain()
+
+    def step(self, policy: IndividualPolicy, iteration: int, decay: float) -> dict[str, Any]:
+        """One iteration; the step size is multiplied by ``decay``."""
+        first = self.sampler.clock
+        sample, episodes = self.sampler.rollout(policy, int(self.settings.rollout_fragment_length))
+        fragment = fragment_of(sample, first)
+        if self.counts:
+            self.pullback.observe(fragment, stacked(sample.traces))
+        found = self.pullback(fragment, self.chosen(policy, fragment))
+        gradient, spread = self.gradient(policy, fragment, found)
+        if not self.counts or self.sampler.clock * self.sampler.worlds > HEARS * self.settings.total_env_steps:
+            self.climb(policy, gradient, float(self.settings.actor_lr) * decay)
+        runners: dict[str, Any] = {"sampled_reward_mean": float(sample.rewards.sum(2).mean())}
+        if len(episodes):
+            runners |= {"discounted_return_mean": float(episodes.mean()), "num_episodes": len(episodes)}
+        learners = {
+            "critic_error": self.pullback.error,
+            "gradient_norm": float(torch.linalg.vector_norm(gradient)),
+            "advantage_rms": spread,
+        }
+        return {"env_steps": sample.steps, "env_runners": runners, "learners": learners}
+
+    def chosen(self, policy: IndividualPolicy, fragment: Fragment) -> Shares:
+        """pi of all active rows as a function of team sizes, for the pull-back."""
+
+        def shares(sizes: Ints, piece: slice) -> Floats:
+            pi = policy.shares(self.seen(fragment, piece)._replace(sizes=sizes.reshape(-1, sizes.shape[2])))
+            full = np.broadcast_to(self.first, (len(pi), *self.first.shape)).copy()
+            full[:, self.rows] = pi
+            return full.reshape(*sizes.shape[:2], *self.first.shape)
+
+        return shares
+
+    @staticmethod
+    def seen(fragment: Fragment, piece: slice = slice(None)) -> Seen:
+        """What teams looked at in a piece of a fragment, its samples in order of time."""
+        sizes, crowd = fragment.sizes[piece], fragment.crowd[piece]
+        clock = fragment.first + np.arange(len(fragment.sizes))[piece]
+        samples = sizes.shape[0] * sizes.shape[1]
+        flat = crowd.reshape(samples, *crowd.shape[2:])
+        return Seen(sizes.reshape(samples, -1), flat, np.repeat(clock, sizes.shape[1]))
+
+    def gradient(self, policy: IndividualPolicy, fragment: Fragment, found: Costates) -> tuple[Tensor, float]:
+        """The policy gradient per sample and agent, ``(T', d, M)``, its worths scaled; and the scale.
+
+        sum over samples of keep^j m_r sum_a grad pi(a | r, n_r) worth(r, a): m_r agents had a choice.
+        """
+        steps, worlds = fragment.served.shape[:2]
+        samples = steps * worlds
+        seen = self.seen(fragment)
+        agents, worth, pi = (
+            x.reshape(samples, *x.shape[2:])
+            for x in (
+                fragment.unserved[:, :, self.rows].sum(3),
+                found.worth[:, :, self.rows],
+                found.pi[:, :, self.rows],
+            )
+        )
+        ahead = np.where(pi > 0, worth, 0.0)
+        ahead -= (pi * ahead).sum(2, keepdims=True)  # the advantages of actions
+        summed = np.stack([(agents * (pi * ahead**2).sum(2)).sum(0), agents.sum(0)], 1)
+        scale = self.scale(torch.as_tensor(summed)).numpy()
+        weight = self.sampler.keep ** np.repeat(np.arange(steps), worlds)
+        along = (agents * weight[:, None] / scale)[..., None] * pi * ahead
+        scored = policy.score_along(seen, along) / (samples * policy.model.population)
+        return scored, float(np.sqrt((scale**2).mean()))
+
+    def climb(self, policy: IndividualPolicy, gradient: Tensor, lr: float) -> None:
+        """theta along ``gradient``, and back into the ball (21) where there is one."""
+        radius = None if self.settings.radius is None else float(self.settings.radius)
+        theta = policy.theta.clone()
+        self.ascent.step_(theta, gradient, lr)
+        policy.update(project(theta, policy.net.start, radius))
+
+    def warm_up(self, policy: IndividualPolicy) -> int:
+        """Burn the chain in; returns the environment steps taken."""
+        if not self.settings.burn_in:
+            return 0
+        first = self.sampler.clock
+        sample, _ = self.sampler.rollout(policy, self.settings.burn_in)
+        if self.counts:
+            self.pullback.observe(fragment_of(sample, first), stacked(sample.traces))
+        return sample.steps
+
+    # -- state
+
+    @property
+    def counted(self) -> list[CountedLaw]:
+        """The laws that are learnt."""
+        return [routes.law for routes in self.pullback.routes.values() if isinstance(routes.law, CountedLaw)]
+
+    def state(self) -> dict[str, Tensor]:
+        """All that learning changes, besides the policy."""
+        critic = self.pullback.critic
+        kept = {"terminal_squares": critic.squares, "terminal_sums": critic.sums}
+        for i, law in enumerate(self.counted):
+            kept |= {f"law{i}_{name}": values for name, values in law.state().items()}
+        return {name: torch.as_tensor(values) for name, values in kept.items()} | {
+            f"actor_{key}": value for key, value in self.ascent.state().items()
+        }
+
+    def take(self, state: Mapping[str, Tensor]) -> None:
+        """Take back what :meth:`state` gave."""
+        self.pullback.critic.take(state["terminal_squares"].numpy(), state["terminal_sums"].numpy())
+        for i, law in enumerate(self.counted):
+            start = f"law{i}_"
+            law.take({name.removeprefix(start): x.numpy() for name, x in state.items() if name.startswith(start)})
+        self.pullback.read()
+        self.ascent.take({key: state[f"actor_{key}"] for key in self.ascent.state()})
+
+
+KEPT = {"sizes", "served", "unserved"}  # what is read of a step besides crowds and rewards
+
+
+def fragment_of(sample: Rollout, first: int) -> Fragment:
+    """A rollout in floating point; ``first``: the clock at its first step."""
+    crowd, following, served, unserved = (
+        getattr(sample, name).astype(np.float64) for name in ("crowd", "next_crowd", "served", "unserved")
+    )
+    return Fragment(crowd, following[-1], served, unserved, sample.sizes.astype(np.int64), first)

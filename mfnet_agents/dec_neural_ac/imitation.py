@@ -1,0 +1,86 @@
+"""A policy starts as a heuristic that the model knows: fitted to what it does on crowds that it meets itself."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from mfnet_agents.config import ConfigError
+from mfnet_agents.dec_neural_ac.ascent import Adam
+from mfnet_agents.policies.individual import IndividualPolicy, Seen
+from mfnet_envs.arrays import Floats
+from mfnet_envs.model import LocalModel
+from mfnet_envs.policy import Policy
+from mfnet_envs.simulator import Simulator
+from mfnet_envs.words import did_you_mean
+
+LP_POLICY = "lp_policy"  # the last heuristic that is made of a programme's flows
+PLAYED = 256  # steps of every world that the heuristic plays, about
+REACH = 3  # times 1 / (1 - gamma): where a discounted episode may end
+STEPS, BATCHES = 240, 8  # of Adam, each on one of so many batches of the crowds
+LR, FALL = 0.05, 0.1  # its step size, which falls linearly to this fraction
+DOUBT = 0.02  # part of the heuristic's play that is spread over all legal actions, so that others stay to be learnt
+
+
+def heuristic(model: LocalModel, name: str) -> Policy:
+    """The heuristic of this name.
+
+    Raises:
+        ConfigError: the model has none.
+    """
+    known = model.heuristics()
+    by_lp = [one for one in known if "lp" in one.split("_")]
+    if name == LP_POLICY and by_lp:
+        name = by_lp[-1]
+    if name not in known:
+        names = [*known, *([LP_POLICY] if by_lp else [])]
+        raise ConfigError(
+            f"start must be a heuristic of this model, {', '.join(names)}, not {name!r}{did_you_mean(name, names)}"
+        )
+    found: Policy = known[name]
+    return found
+
+
+def imitate(policy: IndividualPolicy, teacher: Policy, worlds: int, rng: np.random.Generator) -> int:
+    """Fit ``policy`` to ``teacher``: least cross-entropy over agents, on crowds of the teacher's own episodes.
+
+    Returns:
+        the environment steps taken, about ``PLAYED`` of each of ``worlds``.
+    """
+    seen, wanted, fading = _lessons(teacher, worlds, rng)
+    moments = torch.zeros(2, *policy.theta.shape, dtype=policy.theta.dtype)
+    ascent, weight = Adam(moments, 1e-5), (fading[:, None] * seen.sizes)[..., None]
+    weight /= max(weight.mean(), 1e-12)
+    for step in range(STEPS):
+        batch = slice(step % BATCHES, None, BATCHES)
+        some = Seen(seen.sizes[batch], seen.crowd[batch], seen.clock[batch])
+        along = weight[batch] * (wanted[batch] - policy.shares(some))
+        theta = policy.theta.clone()
+        gradient = policy.score_along(some, along) / len(some.sizes)
+        ascent.step_(theta, gradient, LR * (1 - (1 - FALL) * step / STEPS))
+        policy.update(theta)
+    return len(fading)
+
+
+def _lessons(teacher: Policy, worlds: int, rng: np.random.Generator) -> tuple[Seen, Floats, Floats]:
+    """``L`` samples of episodes from their first step on, since a heuristic may be a plan over time: what was seen,
+    what the teacher did ``(L, T, A)``, and how much that counts ``(L,)``."""
+    model, simulator = teacher.model, Simulator(teacher.model)
+    steps, gamma = model.evaluation[0], 1.0
+    if model.headline.criterion == "discounted":
+        gamma = model.gamma
+        steps = min(steps, math.ceil(REACH / (1 - gamma)))
+    together = max(1, round(worlds * PLAYED / steps))
+    sizes, crowds, shares = [], [], []
+    counts = simulator.reset(rng, together)
+    for t in range(steps):
+        sizes.append(counts[:, model.team_states])
+        crowds.append(simulator.crowd(counts).astype(np.float64))
+        shares.append(teacher.teams(counts, t))
+        counts = teacher.play(simulator.at(t), counts, t, rng).next_counts
+    legal, clock = model.legal[model.team_states], np.arange(steps).repeat(together)
+    wanted: Floats = (1 - DOUBT) * np.concatenate(shares) + DOUBT * legal / legal.sum(1, keepdims=True)
+    fading: Floats = np.power(gamma, clock)
+    return Seen(np.concatenate(sizes), np.concatenate(crowds), clock), wanted, fading

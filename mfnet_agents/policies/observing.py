@@ -1,0 +1,105 @@
+"""Policies of agents that see more than their own team: the clock, and crowds in the neighbourhood.
+
+Other classes of policies than (3): with ``hops`` an agent is told the crowds of all nodes within k hops (k = 0: of all
+groups at its own), with ``clock`` the step of the turn. Executed alone by every agent, as before.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfnet_agents.nets import DTYPE, TwoLayer
+from mfnet_agents.policies.individual import IndividualPolicy, Seen, bounded
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.model import LocalModel
+
+HARMONICS = 3  # of a turn of the clock, a sine and a cosine each
+FEW = 4  # rows of a team evaluated at a time: no two worlds see the same, and few worlds are played
+
+
+class ObservingPolicy(IndividualPolicy):
+    """pi(a | s, n_s, crowds within k hops, time of the turn), one network (13) for each state that has a choice.
+
+    Args:
+        hops: None, or k. clock: whether the time of a turn is seen; the own crowd is then taken beside what is usual at
+            that time.
+    """
+
+    def __init__(self, model: LocalModel, net: TwoLayer, temperature: float, *, hops: int | None, clock: bool) -> None:
+        self.hops, self.clock = hops, clock
+        choosing = np.unique(model.groups[model.team_states % model.network.layers])
+        self._members = (model.groups[:, None] == choosing).astype(np.float64)  # (layers, groups that choose)
+        usual = model.usual_counts.reshape(model.network.num_nodes, -1) @ self._members
+        self._usual_near = torch.as_tensor(usual, dtype=DTYPE)
+        self._choosing = choosing
+        if hops is not None:
+            index, mask = model.network.hops(hops)
+            own = model.network.node_of[model.team_states]
+            self._near, self._is_near = torch.as_tensor(index[own]), torch.as_tensor(mask[own], dtype=DTYPE)
+        super().__init__(model, net, "bounded", temperature)
+
+    def _made_on(self, model: LocalModel) -> Self:
+        if self.clock and model.period != self.model.period:
+            raise ValueError(
+                f"the policy reads a clock whose turn is {self.model.period} steps, and that of the other model is "
+                f"{model.period}"
+            )
+        return type(self)(model, self.net, self.temperature, hops=self.hops, clock=self.clock)
+
+    @property
+    def _block(self) -> int:
+        return FEW
+
+    @staticmethod
+    def width_of_inputs(model: LocalModel, hops: int | None, clock: bool) -> int:
+        """Length of the network's input (what is seen, e_a)."""
+        groups = len(np.unique(model.groups[model.team_states % model.network.layers]))
+        near = 0 if hops is None else 2 * groups * model.network.hops(hops)[0].shape[1]
+        return 2 + 2 * HARMONICS * clock + near + model.num_actions
+
+    def teams(self, counts: Ints, t: int = 0) -> Floats:
+        network = self.model.network
+        crowd = counts.reshape(len(counts), network.num_nodes, network.layers) @ self._members
+        return self._pi(counts[:, self.states], crowd, np.full(len(counts), t))
+
+    def shares(self, seen: Seen) -> Floats:
+        return self._pi(seen.sizes, seen.crowd[:, :, self._choosing], seen.clock)
+
+    def score_along(self, seen: Seen, weights: Floats) -> Tensor:
+        told = self._told(seen.crowd[:, :, self._choosing], seen.clock)
+        along = torch.as_tensor(weights.transpose(1, 0, 2))
+        found = [self._slope(self._sight(seen.sizes, told, some), along[some], some) for some in self._runs()]
+        return self.temperature * torch.cat(found) * self.net.scale[:, None]
+
+    def _pi(self, sizes: Ints, crowd: Floats, clock: Ints) -> Floats:
+        told = self._told(crowd, clock)
+        logits = [self._logits_of(self._sight(sizes, told, some), some) for some in self._runs()]
+        pi: Floats = torch.softmax(torch.cat(logits), 2).permute(1, 0, 2).numpy()
+        return pi
+
+    def _told(self, crowd: Floats, clock: Ints) -> tuple[Tensor, Tensor, Tensor]:
+        """What is announced: crowds as features ``(V, L, 2 G)``, the time ``(L, F)``, usual sizes ``(T, 1 or L)``."""
+        near = bounded(torch.as_tensor(crowd.transpose(1, 0, 2), dtype=DTYPE), self._usual_near[:, None])
+        model, usual = self.model, [self.model.usual_counts[self.states]]
+        if not self.clock:
+            return near.flatten(2), torch.zeros((len(clock), 0), dtype=DTYPE), torch.as_tensor(usual[0])[:, None]
+        turn = model.period or 1
+        angle = 2 * math.pi / turn * torch.as_tensor(clock % turn, dtype=DTYPE)[:, None]
+        waves = angle * torch.arange(1, HARMONICS + 1, dtype=DTYPE)
+        usual = [model.at(int(t)).usual_counts[self.states] for t in clock]
+        return near.flatten(2), torch.cat([torch.sin(waves), torch.cos(waves)], 1), torch.as_tensor(np.stack(usual, 1))
+
+    def _sight(self, sizes: Ints, told: tuple[Tensor, Tensor, Tensor], some: slice) -> Tensor:
+        """Features ``(T, L, F)`` of some teams."""
+        near, time, usual = told
+        own = bounded(torch.as_tensor(sizes.T[some], dtype=DTYPE), usual[some])
+        parts = [own, time.expand(len(own), -1, -1)]
+        if self.hops is not None:
+            seen = near[self._near[some]] * self._is_near[some, :, None, None]  # (T, D, L, 2 G)
+            parts.append(seen.permute(0, 2, 1, 3).flatten(2))
+        return torch.cat(parts, 2)
