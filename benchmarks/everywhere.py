@@ -3,9 +3,8 @@
 One set of options for all rows; only the budget and, where a row says so, what a policy sees differ. Nothing is
 selected: every number is of the last policy, training seeds are 0 .. n-1. All policies of an instance are evaluated on
 the same worlds (seed 20261128, used for nothing else). A learnt policy's interval is over training seeds (Student's t)
-and over worlds, added in quadrature; "lowest" is the worst seed. "share" is (value - random) / (best known - random),
-the best known being the best of the heuristics and of what is learnt in any row here; what planners reach stands in
-docs/planners.md. Runs are kept in ``--out`` as they end and are not made twice: it may be stopped at any time.
+and over worlds, added in quadrature; "lowest" is the worst seed. "gap closed" is the share of the way from random to
+the bound. Runs are kept in ``--out`` as they end and are not made twice: it may be stopped at any time.
 
 Row names: an instance, or instance:form with the form ``hop`` (policies see the crowds one hop away), ``bracket`` (the
 form with critics, 61k steps) or ``counted``. Networks of files are named by MFNET_TNTP or come with topohub.
@@ -20,6 +19,7 @@ import os
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,11 @@ import numpy as np
 
 import mfnet_envs
 from mfnet_envs.evaluate import half_width
-from mfnet_envs.measure import measure
+from mfnet_envs.measure import measure, percent
 from mfnet_envs.tables import as_markdown
 from mfnet_envs.yardstick import Yardstick
 
 SEED = 20261128
-NOISE = 0.002  # of the best known: where random is as near to it, there is no way to measure
 SHORT, LONG = 61_440, 122_880  # environment steps
 GRID, CITY, PACKET = "MFNet-Grid-v0", "MFNet-RideShareNYC-v0", "MFNet-Packet-v0"
 Instance = tuple[str, dict[str, Any], int, int]  # id, env_config, environment steps, worlds
@@ -53,7 +52,7 @@ INSTANCES: dict[str, Instance] = {
     "twobytwo": ("MFNet-TwoByTwo-v0", {}, SHORT, 128),
     "pigou": ("MFNet-Pigou-v0", {}, SHORT, 128),
     "braess": ("MFNet-Braess-v0", {}, SHORT, 256),
-    "share": ("MFNet-Resource-v0", {}, SHORT, 128),
+    "gap closed": ("MFNet-Resource-v0", {}, SHORT, 128),
     "aloha": ("MFNet-Resource-v0", {"mode": "aloha"}, SHORT, 256),
     "sis": ("MFNet-SIS-v0", {}, SHORT, 256),
     "courier": ("MFNet-Courier-v0", {}, SHORT, 32),
@@ -112,26 +111,25 @@ def rate(name: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def row(runs: list[dict[str, Any]], known: dict[str, Any], best: float) -> list[str]:
+def row(runs: list[dict[str, Any]], known: dict[str, Any]) -> list[str]:
     """The cells of one learner."""
     values = np.array([run["value"] for run in sorted(runs, key=lambda run: run["seed"])])
     over_worlds = math.sqrt(sum(run["ci95"] ** 2 for run in runs)) / len(runs)
     over_seeds = half_width(values) if len(values) > 1 else 0.0
     interval = math.hypot(over_worlds, over_seeds)
     env, env_config, steps, _ = INSTANCES[runs[0]["name"]]
-    text = Yardstick.of(mfnet_envs.make_model(env, **env_config), None).text
-    way = best - known["random"]
-    share = f"{100 * (values.mean() - known['random']) / way:.1f} %" if way > NOISE * abs(best) else ""
+    yardstick = replace(Yardstick.of(mfnet_envs.make_model(env, **env_config), None), bound=known["bound"])
+    text, gap = yardstick.text, yardstick.gap_closed(float(values.mean()), known["random"])
     return [
         f"{runs[0]['name']}{'' if runs[0]['form'] == 'own' else ', ' + runs[0]['form']}",
         text(known["random"]), f"{text(known['best'])} ({known['heuristic']})", text(values.mean(), interval),
-        text(values.min()), "" if known["bound"] is None else text(known["bound"]), share,
+        text(values.min()), "" if known["bound"] is None else text(known["bound"]), percent(gap),
         str(len(values)), f"{steps // 1000}k", f"{np.mean([run['seconds'] for run in runs]):.0f}",
     ]  # fmt: skip
 
 
 HEAD = [
-    "instance", "random", "best heuristic", "learnt", "lowest", "bound", "share", "seeds", "steps", "CPU s",
+    "instance", "random", "best heuristic", "learnt", "lowest", "bound", "gap closed", "seeds", "steps", "CPU s",
 ]  # fmt: skip
 
 
@@ -145,8 +143,7 @@ def table(records: list[dict[str, Any]]) -> str:
         learnt = {form: runs for form, runs in learnt.items() if runs}
         if known is None or not learnt:
             continue
-        best = max(known["best"], *(float(np.mean([run["value"] for run in runs])) for runs in learnt.values()))
-        rows += [row(runs, known, best) for runs in learnt.values()]
+        rows += [row(runs, known) for runs in learnt.values()]
     return as_markdown(rows)
 
 

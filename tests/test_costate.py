@@ -256,6 +256,22 @@ def test_fragments_have_the_law_of_the_visitation() -> None:
     np.testing.assert_allclose(np.mean(seen, 0), exact, atol=0.02)
 
 
+def test_no_episode_ends_before_it_begins() -> None:
+    """Worlds that are drawn anew before their first step have played nothing, and no return is reported of them."""
+    algo = algorithm("MFNet-Grid-v0", {"population": 9}, worlds=200, steps=40)
+    first, second = algo.train()["env_runners"], algo.train()["env_runners"]
+    assert "num_episodes" not in first and second["num_episodes"] > 100
+
+
+def test_it_says_what_it_must_know() -> None:
+    """A law that is known is knowledge of the model, beside what scales the inputs; one that is counted is not."""
+    known, counted = (algorithm("MFNet-SIS-v0", {"population": 20}, law=law).needs for law in ("known", "counted"))
+    assert "reward and kernel at its own node" in known and "kernel" not in counted
+    assert "everywhere" in algorithm("MFNet-SIS-v0", {"population": 20}, weights="shared").needs
+    bracket = DecNeuralACConfig().environment("MFNet-SIS-v0", env_config={"population": 20}).training(critic_form="v")
+    assert "kernel" not in bracket.build_algo().needs
+
+
 # -- locality
 
 

@@ -65,6 +65,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def test_who_stops_at_once_is_told_of_checkpoints_that_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """While the bound is computed there is none."""
+
+    def stopped(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    for place, kept in (("_begin", "no checkpoint was written yet"), ("_loop", "the last checkpoint is ")):
+        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+            patched.setattr(training, place, stopped)
+            run(tmp_path / place, config(), progress=Lines())
+        said = capsys.readouterr()
+        assert f"stopped at once; {kept}" in said.out + said.err
+
+
 # -- what is kept
 
 

@@ -97,13 +97,18 @@ class DecNeuralAC(Algorithm):
 
     @property
     def needs(self) -> str:
-        return self.model.wording.learner_needs or super().needs
+        said = self.model.wording.learner_needs or super().needs
+        if self.settings.weights == "shared":
+            return f"{said}; reward and kernel everywhere, by which it tells actions apart"
+        if self.settings.form == "costate" and self.settings.law == "known":
+            return f"{said}; while it learns, reward and kernel at its own node"
+        return said
 
     def training_step(self) -> dict[str, Any]:
         """Algorithm 2, one iteration."""
-        burnt = 0 if self.is_warm else self._imitated() + self.trained.warm_up(self.learned)  # type: ignore[arg-type]
+        burnt = 0 if self.is_warm else self._imitated() + self.trained.warm_up(self.learned)
         self.is_warm = True
-        result: dict[str, Any] = self.trained.step(self.learned, self.iteration, self._decay())  # type: ignore[arg-type]
+        result = self.trained.step(self.learned, self.iteration, self._decay())
         return {**result, "env_steps": result["env_steps"] + burnt}
 
     def _imitated(self) -> int:
@@ -227,7 +232,8 @@ def make_critics(
 
 def make_policy(model: LocalModel, settings: DecNeuralACConfig, key: np.random.SeedSequence) -> LearnedPolicy:
     """The policy a resolved config asks for, at starting weights drawn from the stream ``key``."""
-    individual, crowd = settings.policy == "individual", settings.crowd_input
+    individual = settings.policy == "individual"
+    crowd: Any = settings.crowd_input
     kind: Any = IndividualPolicy if individual else CompositionPolicy
     hops = None if settings.observe == "own" else int(settings.observe)
     clock, sees_more = bool(settings.clock), settings.observe != "own" or bool(settings.clock)
@@ -240,14 +246,14 @@ def make_policy(model: LocalModel, settings: DecNeuralACConfig, key: np.random.S
     if sees_more:
         return ObservingPolicy(model, net, settings.temperature, hops=hops, clock=clock)
     if individual:
-        return IndividualPolicy(model, net, crowd, settings.temperature)  # type: ignore[arg-type]
+        return IndividualPolicy(model, net, crowd, settings.temperature)
     form = {"tilted": settings.policy == "tilted", "per_agent": settings.temperature_mode == "per_agent"}
     law: Any = settings.energy_law
     if law == "enumerate":
         check_enumerable(model.population, model.num_actions)
-        return EnergyPolicy(model, net, crowd, settings.temperature, **form)  # type: ignore[arg-type]
+        return EnergyPolicy(model, net, crowd, settings.temperature, **form)
     samples = int(settings.energy_samples)
-    return SampledEnergyPolicy(model, net, crowd, settings.temperature, **form, law=law, samples=samples)  # type: ignore[arg-type]
+    return SampledEnergyPolicy(model, net, crowd, settings.temperature, **form, law=law, samples=samples)
 
 
 def _warn(asked: DecNeuralACConfig, settings: DecNeuralACConfig, model: LocalModel) -> None:

@@ -25,7 +25,7 @@ from mfnet_agents.dec_neural_ac.costates import Costates, Fragment, Pullback, Sh
 from mfnet_agents.dec_neural_ac.counted import CountedLaw, stacked
 from mfnet_agents.dec_neural_ac.sampling import Rollout, Sampler
 from mfnet_agents.nets import project
-from mfnet_agents.policies.individual import IndividualPolicy, Seen
+from mfnet_agents.policies.individual import IndividualPolicy, LearnedPolicy, Seen
 from mfnet_envs.arrays import Floats, Ints
 
 HEARS = 1 / 30  # share of the budget in which a law is only counted, and the policy stays what it was
@@ -51,8 +51,9 @@ class Costate:
         adam = settings.optimizer == "adam"
         self.ascent = Adam(torch.zeros(2, *policy.theta.shape, dtype=policy.theta.dtype), 1e-5) if adam else Plain()
 
-    def step(self, policy: IndividualPolicy, iteration: int, decay: float) -> dict[str, Any]:
+    def step(self, policy: LearnedPolicy, iteration: int, decay: float) -> dict[str, Any]:
         """One iteration; the step size is multiplied by ``decay``."""
+        assert isinstance(policy, IndividualPolicy)
         first = self.sampler.clock
         sample, episodes = self.sampler.rollout(policy, int(self.settings.rollout_fragment_length))
         fragment = fragment_of(sample, first)
@@ -124,7 +125,7 @@ class Costate:
         self.ascent.step_(theta, gradient, lr)
         policy.update(project(theta, policy.net.start, radius))
 
-    def warm_up(self, policy: IndividualPolicy) -> int:
+    def warm_up(self, policy: LearnedPolicy) -> int:
         """Burn the chain in; returns the environment steps taken."""
         if not self.settings.burn_in:
             return 0

@@ -24,6 +24,7 @@ from mfnet_agents.dec_neural_ac.counted import CountedLaw, at_steps
 from mfnet_agents.dec_neural_ac.landing import landings
 from mfnet_agents.dec_neural_ac.own_law import Law, Laws, NodeLaw, OwnLaw
 from mfnet_agents.dec_neural_ac.terminal import TerminalCritic
+from mfnet_agents.policies.places import usual_crowds
 from mfnet_envs.arrays import Bools, Floats, Ints
 from mfnet_envs.model import LocalModel
 from mfnet_envs.simulator import Simulator, Trace
@@ -309,12 +310,3 @@ class Pullback:
         own = crowd[:, self.node, self.group]
         minus, plus = values.reshape(2, len(crowd), -1)
         self.error = self.critic.fit(crowd, [(np.maximum(own, 1), minus), (own + 1, plus)])
-
-
-def usual_crowds(model: LocalModel) -> Floats:
-    """``(V, G)``: agents of a normal crowd of each group, at least 1."""
-    network = model.network
-    normal = model.usual_counts.reshape(network.num_nodes, network.layers)
-    usual = np.zeros((network.num_nodes, model.num_groups))
-    np.add.at(usual.T, model.groups, normal.T)
-    return np.maximum(usual, 1.0)

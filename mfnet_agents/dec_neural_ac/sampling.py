@@ -199,7 +199,7 @@ class Sampler:
         if cut.any():
             self.counts = counts.copy()
             self.counts[cut] = self.simulator.reset(self.rng, int(cut.sum()))
-            if self.keep == self.gamma:
+            if self.keep == self.gamma and self.clock:  # before the first step nothing has been played that could end
                 ended.append(self.running[cut])
             self.running[cut] = 0.0
         return cut

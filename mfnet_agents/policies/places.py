@@ -15,15 +15,17 @@ group                   which group the state is of, where there are several wit
 Nothing here is sampled, and nothing depends on the numbering of nodes. In a network with destinations it is
 ``prospect`` that knows the way, and where trips lead far what a place is worth; it is had by sweeps of messages between
 neighbours. Where agents at a node are all alike and never away, usual crowds say enough, and prospects carry over
-badly: with a fifth of them, what is learnt on the grid's published layout is worth .89 on the corners of what is learnt
-there, without .94, and .04 of a return of 11 less at home.
+badly to another layout (``benchmarks/transfer.py layout``).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.model import LocalModel
@@ -34,6 +36,18 @@ AROUND = 2  # averages over 0 and 1 hop
 LEAST = 0.05  # of the mean usual crowd, below which nodes look alike
 FORGOTTEN = 1e-3  # weight of what lies beyond the last sweep
 SAME = 1e-9  # deviation, relative, below which all actions are as good
+
+
+Change = Callable[[Ints, Ints], NDArray[Any]]  # of what is at a state and at its successor
+
+
+def usual_crowds(model: LocalModel) -> Floats:
+    """``(V, G)``: agents of a normal crowd of each group, at least 1."""
+    network = model.network
+    normal = model.usual_counts.reshape(network.num_nodes, network.layers)
+    usual = np.zeros((network.num_nodes, model.num_groups))
+    np.add.at(usual.T, model.groups, normal.T)
+    return np.maximum(usual, 1.0)
 
 
 def num_features(model: LocalModel) -> int:
@@ -52,7 +66,7 @@ def action_features(model: LocalModel) -> Floats:
     reached = _Reached(model, weights)
     columns = [np.ones(legal.shape), reached.mean_of(lambda row, to: place[to] != place[row])]
     for level in levels:
-        busier = reached.mean_of(lambda row, to, level=level: level[place[to]] - level[place[row]])
+        busier = reached.mean_of(_rise(level[place]))
         columns += [busier, _over_legal(busier, legal)]
     alike = len(np.unique(node)) == len(node) and not model.transit.any()
     columns.append(np.zeros(legal.shape) if alike else _beside_others(prospects(model, weights, pay)[rows], legal))
@@ -98,13 +112,18 @@ class _Reached:
         total = shares.sum(2, keepdims=True)
         self.shares = np.where(total > 0, shares / np.where(total > 0, total, 1), 1 / max(1, len(decided)))
 
-    def mean_of(self, change: object) -> Floats:
+    def mean_of(self, change: Change) -> Floats:
         """``(T, A)``: the mean of ``change(state, successor)``; 0 where actions lead nowhere else."""
         mean = np.zeros(self.shape)
         for k, branch in enumerate(self.branches):
             to, odds = branch.successors[self.states], branch.probabilities[self.states]
-            mean += self.shares[..., k] * (odds * change(self.states[:, None, None], to)).sum(2)  # type: ignore[operator]
+            mean += self.shares[..., k] * (odds * change(self.states[:, None, None], to)).sum(2)
         return mean
+
+
+def _rise(level: Floats) -> Change:
+    """By how much the successor's ``level (S,)`` is the higher one."""
+    return lambda state, to: level[to] - level[state]
 
 
 def _choosing(model: LocalModel) -> Ints:
@@ -115,11 +134,8 @@ def _choosing(model: LocalModel) -> Ints:
 
 def _at_usual_crowds(model: LocalModel) -> tuple[Floats, Floats]:
     """Weights ``(R, A or 1, K)`` of the branches and pay ``(R, A)`` at usual crowds, of one agent at least."""
-    network = model.network
-    crowd = np.zeros((network.num_nodes, model.num_groups))
-    np.add.at(crowd.T, model.groups, model.usual_counts.reshape(network.num_nodes, network.layers).T)
     hoods = closed_hoods(model)
-    seen = np.where((hoods >= 0)[..., None], np.maximum(crowd, 1.0)[hoods] / model.population, 0.0)[None]
+    seen = np.where((hoods >= 0)[..., None], usual_crowds(model)[hoods] / model.population, 0.0)[None]
     return np.asarray(model.branch_weights(seen), np.float64)[0], np.asarray(model.reward(seen), np.float64)[0]
 
 

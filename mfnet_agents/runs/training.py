@@ -72,7 +72,9 @@ def train(
             folder.write("result.json", result)
         return result
     except KeyboardInterrupt:
-        progress.say(f"stopped at once; the last checkpoint is {folder.last}")
+        is_there = checkpoint.exists(folder.last)
+        kept = f"the last checkpoint is {folder.last}" if is_there else "no checkpoint was written yet"
+        progress.say(f"stopped at once; {kept}")
         raise
     finally:
         progress.stop()

@@ -51,7 +51,7 @@ class Knotted(Policy):
     def __init__(self, model: LocalModel, clock: int = 1, hops: int = 0) -> None:
         super().__init__(model)
         teams, actions = len(model.team_states), model.num_actions
-        self.clock, usual = whole("clock", clock), _usual(model)
+        self.clock, usual = whole("clock", clock), np.maximum(model.usual_counts, 1.0)
         knots = usual[model.team_states, None] * np.array(KNOTS)
         for k in range(1, len(KNOTS)):
             knots[:, k] = np.maximum(knots[:, k], knots[:, k - 1] + 1)
@@ -202,13 +202,6 @@ def expectations(law: LocalModel, known: list[tuple[LocalModel, Tables]], limit:
             return tables
     known.append((law, Tables(law.fluid() if limit else law, ArraysLike(torch.zeros((), dtype=torch.float64)))))
     return known[-1][1]
-
-
-def _usual(model: LocalModel) -> Floats:
-    """``(S,)`` agents of a normal crowd, at least one: the model's, else an equal part of the agents."""
-    known = model.reference_counts
-    even = np.full(len(model.legal), model.population / len(model.team_states))
-    return np.maximum(even if known is None else known, 1.0)
 
 
 def _near(model: LocalModel, hops: int) -> Ints:

@@ -31,11 +31,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mfnet_envs.arrays import Floats, Ints
-from mfnet_envs.backends import NUMPY
 from mfnet_envs.matching import ExpectedMin
 from mfnet_envs.model import Branch, LocalModel
 from mfnet_envs.programmes.pieces import fewer, slopes
-from mfnet_envs.simulator.tables import Tables
+from mfnet_envs.simulator.tables import landings
 from mfnet_envs.words import NotSolvedError, whole
 
 FORGOTTEN = 0.05  # gamma^t at which the beginning and the end of a long programme are forgotten
@@ -145,7 +144,7 @@ class _Columns:
     def __init__(self, model: LocalModel, crowding: Crowding, pieces: int | None) -> None:
         from scipy.sparse import vstack
 
-        self.place, self.late = _landings(model)
+        self.place, self.late = landings(model)
         self.state, self.action = np.nonzero(model.legal[model.active])
         owner, slope, width = _pieces(crowding, pieces)
         serving = crowding.served is not None
@@ -194,20 +193,6 @@ def _ones(row: Ints, column: Ints, shape: tuple[int, int], values: Floats | None
     from scipy.sparse import csr_array
 
     return csr_array((np.ones(len(row)) if values is None else values, (row, column)), shape=shape)
-
-
-def _landings(model: LocalModel) -> tuple[Ints, Ints]:
-    """``(S,)``: the row of the active state where an agent of each state is next active, and in how many steps."""
-    arrivals = Tables(model, NUMPY).arrivals
-    place, late = np.arange(len(model.transit)), np.zeros(len(model.transit), np.int64)
-    for _ in place:
-        moving = model.transit[place]
-        if not moving.any():
-            break
-        place, late = np.where(moving, arrivals[place], place), late + moving
-    row = np.full(len(place), -1)
-    row[model.active] = np.arange(len(model.active))
-    return row[place], late
 
 
 def _pieces(crowding: Crowding, most: int | None) -> tuple[Ints, Floats, Floats]:

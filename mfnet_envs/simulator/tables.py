@@ -203,3 +203,18 @@ def _arrivals(model: LocalModel) -> Ints:
     column = model.first_legal if last.successors.shape[1] > 1 else 0
     arrivals: Ints = last.successors[states, column, last.probabilities[states, column].argmax(1)]
     return arrivals
+
+
+def landings(model: LocalModel) -> tuple[Ints, Ints]:
+    """Where trips end, ``(S,)`` each: the row of the active state where an agent next acts, and in how many steps.
+
+    The row is -1 where states in transit lead round in a circle, as impossible ones do that a scenario leaves as they
+    are; their steps mean nothing.
+    """
+    states = np.arange(len(model.transit))
+    at, steps = np.where(model.transit, _arrivals(model), states), model.transit.astype(np.int64)
+    for _ in range(len(states).bit_length()):  # twice as far each time
+        at, steps = at[at], steps + steps[at]
+    row = np.full(len(states), -1)
+    row[model.active] = np.arange(len(model.active))
+    return row[at], steps
