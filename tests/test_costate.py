@@ -260,7 +260,7 @@ def test_no_episode_ends_before_it_begins() -> None:
     """Worlds that are drawn anew before their first step have played nothing, and no return is reported of them."""
     algo = algorithm("MFNet-Grid-v0", {"population": 9}, worlds=200, steps=40)
     first, second = algo.train()["env_runners"], algo.train()["env_runners"]
-    assert "num_episodes" not in first and second["num_episodes"] > 100
+    assert not first["num_episodes"] and second["num_episodes"] > 100
 
 
 def test_it_says_what_it_must_know() -> None:

@@ -63,9 +63,9 @@ class Costate:
         gradient, spread = self.gradient(policy, fragment, found)
         if not self.counts or self.sampler.clock * self.sampler.worlds > HEARS * self.settings.total_env_steps:
             self.climb(policy, gradient, float(self.settings.actor_lr) * decay)
-        runners: dict[str, Any] = {"sampled_reward_mean": float(sample.rewards.sum(2).mean())}
+        runners = {"sampled_reward_mean": float(sample.rewards.sum(2).mean()), "num_episodes": len(episodes)}
         if len(episodes):
-            runners |= {"discounted_return_mean": float(episodes.mean()), "num_episodes": len(episodes)}
+            runners["discounted_return_mean"] = float(episodes.mean())
         learners = {
             "critic_error": self.pullback.error,
             "gradient_norm": float(torch.linalg.vector_norm(gradient)),

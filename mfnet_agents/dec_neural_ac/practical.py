@@ -97,9 +97,9 @@ class Practical:
             norms.append((gradient**2).flatten(1).sum(1))
             spreads.append((scaled**2).mean(1))
         self._announce(policy)
-        runners: dict[str, Any] = {"sampled_reward_mean": float(sample.rewards.sum(2).mean())}
+        runners = {"sampled_reward_mean": float(sample.rewards.sum(2).mean()), "num_episodes": len(episodes)}
         if len(episodes):
-            runners |= {"discounted_return_mean": float(episodes.mean()), "num_episodes": len(episodes)}
+            runners["discounted_return_mean"] = float(episodes.mean())
         learners = {
             "td_error": float(errors.mean()),
             "gradient_norm": float(torch.cat(norms).sum().sqrt()),

@@ -155,7 +155,8 @@ class Sampler:
         ended: list[Floats] = []
         traces: list[Trace] = []
         if self.law == "fragments":
-            self._restart_some(self.counts, self.keep**steps, ended)
+            # before the first step nothing has been played that could end
+            self._restart_some(self.counts, self.keep**steps, ended if self.clock else [])
         for t in range(steps):
             step = policy.play(self.simulator.at(self.clock), self.counts, self.clock, self.rng)
             traces += [] if step.trace is None else [step.trace]
@@ -199,7 +200,7 @@ class Sampler:
         if cut.any():
             self.counts = counts.copy()
             self.counts[cut] = self.simulator.reset(self.rng, int(cut.sum()))
-            if self.keep == self.gamma and self.clock:  # before the first step nothing has been played that could end
+            if self.keep == self.gamma:
                 ended.append(self.running[cut])
             self.running[cut] = 0.0
         return cut
