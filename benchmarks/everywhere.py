@@ -52,7 +52,7 @@ INSTANCES: dict[str, Instance] = {
     "twobytwo": ("MFNet-TwoByTwo-v0", {}, SHORT, 128),
     "pigou": ("MFNet-Pigou-v0", {}, SHORT, 128),
     "braess": ("MFNet-Braess-v0", {}, SHORT, 256),
-    "gap closed": ("MFNet-Resource-v0", {}, SHORT, 128),
+    "share": ("MFNet-Resource-v0", {}, SHORT, 128),
     "aloha": ("MFNet-Resource-v0", {"mode": "aloha"}, SHORT, 256),
     "sis": ("MFNet-SIS-v0", {}, SHORT, 256),
     "courier": ("MFNet-Courier-v0", {}, SHORT, 32),

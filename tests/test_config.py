@@ -366,7 +366,7 @@ def test_verbs_and_keys() -> None:
     assert [r["num_env_steps_sampled_lifetime"] for r in results] == [32, 64, 96, 128]
     assert all(r["env_runners"]["num_env_steps_sampled"] == 32 for r in results)
     ended = [r["env_runners"] for r in results if r["env_runners"]["num_episodes"]]
-    assert ended and all(isinstance(r["discounted_return_mean"], float) for r in ended)  # before that there is no return
+    assert ended and all(isinstance(r["discounted_return_mean"], float) for r in ended)
     assert set(results[0]["learners"]) == {"team"}
     assert all(isinstance(x, float) for x in results[0]["learners"]["team"].values())
     assert ["evaluation" in r for r in results] == [False, True, False, True]
