@@ -281,6 +281,36 @@ def test_evaluate_repeats_the_result(finished: Path, capsys: pytest.CaptureFixtu
     assert code == 0 and "bound" in out and f"{result['last']['value']:.3f}" in out
 
 
+def test_evaluate_elsewhere(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Other options of the environment: the very weights there, beside the bound and the random policy of there."""
+    algorithm = Algorithm.from_checkpoint(finished / "checkpoints" / "last")
+    there = mfnet_envs.make_model(algorithm.config.env, **{**algorithm.config.env_config, "population": 20})
+    on = [
+        "evaluate",
+        str(finished / "checkpoints" / "last"),
+        "--worlds",
+        "8",
+        "--no-heuristics",
+        "--on",
+        "population=20",
+    ]
+    code, out, _ = ask([*on, "--json"], capsys)
+    found, policy = json.loads(out), algorithm.policy.on(there)
+    assert code == 0 and set(found["policies"]) == {"random", "learnt"}
+    report = mfnet_envs.evaluate(there, policy, worlds=8, seed=runs.REPORT_SEED)
+    assert found["policies"]["learnt"]["value"] == report["discounted_return_mean"]
+    assert found["yardstick"]["bound"] == there.bound().value != algorithm.model.bound().value
+    code, out, _ = ask(on, capsys)
+    assert code == 0 and "learnt elsewhere, executed with population=20" in out
+    for wrong, words in (
+        ("rows=4", "weights='shared'"),
+        ("row=4", "did you mean 'rows'?"),
+        ("population=0", "population"),
+    ):
+        code, out, err = ask([*on[:-1], wrong], capsys)
+        assert (code, out, err.count("\n")) == (2, "", 1) and words in err
+
+
 def test_a_damaged_checkpoint(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     broken = tmp_path / "broken"
     broken.mkdir()

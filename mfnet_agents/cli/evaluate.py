@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from mfnet_agents.cli.arguments import (
     UsageError,
     add_environment_of_runs,
     add_json,
+    add_pairs,
     answer,
     needs,
     print_json,
@@ -32,6 +33,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--worlds", type=worlds, help="independent worlds (default 256)")
     parser.add_argument("--seed", type=whole, help="seed of the worlds (default: that of result.json)")
+    add_pairs(
+        parser, "--on", "KEY=VALUE", "execute the policies elsewhere: their environment with these options instead, "
+        "another population, hour or layout; heuristics and bound are those of there",
+    )  # fmt: skip
     add_environment_of_runs(parser)
     add_json(parser)
 
@@ -43,15 +48,18 @@ def run(options: argparse.Namespace) -> int:
 
     vouch(options)
     learnt = contenders(options.paths)
-    model = next(iter(learnt.values())).model
-    policies = model.heuristics() if options.heuristics else {}
+    policies = {name: algorithm.policy for name, algorithm in learnt.items()}
+    certificate = solved(options.paths) or "solve"
+    if options.on:
+        policies, certificate = elsewhere(learnt, dict(options.on)), "solve"
+    model = next(iter(policies.values())).model
     measured = answer(
         measure,
         model,
-        {**policies, **{name: algorithm.policy for name, algorithm in learnt.items()}},
+        {**(model.heuristics() if options.heuristics else {}), **policies},
         worlds=options.worlds or runs.REPORT_WORLDS,
         seed=runs.REPORT_SEED if options.seed is None else options.seed,
-        certificate=solved(options.paths) or "solve",
+        certificate=certificate,
     )
     if options.json:
         print_json(measured.to_dict())
@@ -60,6 +68,8 @@ def run(options: argparse.Namespace) -> int:
     for line in measured.executions():
         print(line)
     print(f"{measured.worlds} worlds, seed {measured.seed}")
+    if options.on:
+        print("learnt elsewhere, executed with " + ", ".join(f"{name}={value}" for name, value in options.on))
     for line in measured.footnotes():
         print(line)
     return 0
@@ -87,6 +97,27 @@ def contenders(paths: Sequence[Path]) -> dict[str, Any]:
         if here != there:
             raise UsageError(f"{other} was trained on {there}, {first} on {here}: only runs of one environment compare")
     return found
+
+
+def elsewhere(learnt: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str, Any]:
+    """The policies, executed in their environment with the options ``changed``; all on one model.
+
+    Raises:
+        UsageError: there is no such environment, or weights of a state are of no use there.
+    """
+    import mfnet_envs
+    from mfnet_agents.policies.individual import IndividualPolicy
+
+    config = next(iter(learnt.values())).config
+    model = answer(mfnet_envs.make_model, config.env, **{**config.env_config, **changed})
+    policies = {}
+    for name, algorithm in learnt.items():
+        if not isinstance(algorithm.policy, IndividualPolicy):
+            raise UsageError(
+                f"{name} is a policy of teams that draw together, which is executed where it was learnt only"
+            )
+        policies[name] = answer(algorithm.policy.on, model)
+    return policies
 
 
 def solved(paths: Sequence[Path]) -> Any:
