@@ -192,7 +192,8 @@ def test_costate_form() -> None:
     assert (chosen.num_envs_per_env_runner, chosen.rollout_fragment_length) == (4, 64)
     assert (chosen.actor_lr, chosen.lr_decay, chosen.sampling, chosen.clock) == (0.1, 0.1, "restart", False)
     pigou = mfnet_envs.make_model("MFNet-Pigou-v0")
-    assert chosen.copy().training(sampling="auto").resolved(pigou).sampling == "stationary"
+    averaged = DecNeuralACConfig().environment("MFNet-Pigou-v0").resolved(pigou)
+    assert (averaged.sampling, averaged.gamma, averaged.actor_lr) == ("stationary", 0.99, 0.07)
     day = mfnet_envs.make_model("MFNet-RideShareNYC-v0", hour="day", population=80, occupied="markov")
     assert DecNeuralACConfig().environment("MFNet-RideShareNYC-v0").resolved(day).clock is True
 

@@ -49,8 +49,8 @@ FORMS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 FORMS["costate"] = FORMS["bracket"] | {
-    "critic_form": "costate", "actor_lr": 0.1, "crowd_input": "bounded", "lr_decay": 0.1, "score": "unserved",
-    "credit_hops": "hops", "num_parts": 1,
+    "critic_form": "costate", "actor_lr": "by criterion", "crowd_input": "bounded", "lr_decay": 0.1,
+    "score": "unserved", "credit_hops": "hops", "num_parts": 1,
 }  # fmt: skip
 SIZES = ("num_envs_per_env_runner", "rollout_fragment_length")
 WORLDS_AND_STEPS = {"paper": (16, 16), "bracket": (16, 16), "costate": (4, 64)}  # of an iteration
@@ -70,6 +70,7 @@ COSTATE_TABLES = 6  # of active states and actions, for each sample: flows, what
 FAR = 1_000_000  # hops
 STEEP = 1e6  # no step size and no temperature is larger
 LONG_RUN_GAMMA = 0.99  # least discount of costates where the long-run average counts
+COSTATE_LR, LONG_RUN_LR = 0.1, 0.07  # costates of long horizons vary more, and larger steps overshoot
 LONG_RUN = 31_000  # environment steps from which the practical mode lets its step sizes fall
 
 
@@ -302,6 +303,8 @@ class DecNeuralACConfig(AlgorithmConfig):
             chosen["clock"] = form == "costate" and model.period is not None
         if chosen.get("sampling") == "by criterion":
             chosen["sampling"] = "restart" if model.headline.criterion == "discounted" else "stationary"
+        if chosen.get("actor_lr") == "by criterion":
+            chosen["actor_lr"] = COSTATE_LR if model.headline.criterion == "discounted" else LONG_RUN_LR
         gamma = model.gamma if self.gamma is None else self.gamma
         if self.gamma is None and form == "costate" and chosen.get("sampling", self.sampling) == "stationary":
             gamma = max(gamma, LONG_RUN_GAMMA)
