@@ -114,6 +114,11 @@ class Algorithm(ABC):
         """What it must know of its scenario, for the reader of a table."""
         return "samples of its own play"
 
+    @property
+    def information(self) -> str:
+        """What its policy reads when it is played, as comparisons are split by: see :func:`information_of`."""
+        return "not said"
+
     # -- verbs
 
     def train(self) -> dict[str, Any]:
@@ -184,6 +189,7 @@ class Algorithm(ABC):
             policy,
             worlds=self.config.evaluation_duration if worlds is None else worlds,
             seed=self.config.evaluation_seed if seed is None else seed,
+            backend=self.config.backend,
         )
 
     @cached_property
@@ -293,6 +299,16 @@ class Algorithm(ABC):
         function = self.config.hooks.get(event)
         if function is not None:
             function(algorithm=self, **values)
+
+
+def information_of(observe: int | str, clock: bool) -> str:
+    """The class of policies that see their own team ("own") or all crowds within some hops, and perhaps the time.
+
+    >>> information_of("own", False), information_of("own", True), information_of(1, False)
+    ('own node', 'own node and clock', '1 hop')
+    """
+    place = "own node" if observe in ("own", 0) else f"{observe} hop{'s' * (observe != 1)}"
+    return f"{place} and clock" if clock else place
 
 
 def _made(config: AlgorithmConfig) -> LocalModel:

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from mfnet_envs.backends import backends
 from mfnet_envs.words import COUNTABLE, brief, did_you_mean, fits, is_whole, of_kind, shown
 
 AUTO = "auto"  # an option whose value follows from the others
@@ -58,6 +59,9 @@ class AlgorithmConfig:
     num_env_runners: int = option(0, "env_runners", "sampling processes; only 0 (in this process) is offered")
     num_envs_per_env_runner: int = option(16, "env_runners", "worlds stepped side by side")
     rollout_fragment_length: int = option(16, "env_runners", "steps of each world per iteration")
+    backend: str | None = option(
+        None, "env_runners", "what steps the worlds: numpy or compiled; None: the variable MFNET_BACKEND, else numpy"
+    )
     evaluation_interval: int | None = option(None, "evaluation", "iterations between evaluations; None: at the end")
     evaluation_duration: int = option(128, "evaluation", "worlds of one evaluation")
     evaluation_seed: int = option(1_000_003, "evaluation", "seed of evaluations, apart from the training seeds")
@@ -198,6 +202,8 @@ class AlgorithmConfig:
                 check(name, getattr(self, name), positive, "a positive integer")
             else:
                 check(name, getattr(self, name), lambda x: x == AUTO or positive(x), "'auto' or a positive integer")
+        known = backends()
+        check("backend", self.backend, lambda x: x is None or x in known, f"None or one of {', '.join(known)}")
         for name in ("seed", "evaluation_seed"):
             check(name, getattr(self, name), whole, "a non-negative integer")
         check("env_config", self.env_config, _has_names, "a dict of options by name, without the id, which is `env`")

@@ -15,7 +15,13 @@ from mfnet_envs import targets
 from mfnet_envs.words import did_you_mean
 
 ConfigClass = type[AlgorithmConfig]
-_CONFIGS: dict[str, ConfigClass | str] = {"DecNeuralAC": "mfnet_agents.dec_neural_ac.config:DecNeuralACConfig"}
+_BASELINES = (
+    "CEM", "CentralisedAC", "IndependentAC", "IPPO", "LocalPPO", "MAPPO", "MFAC", "MFQ", "ScalableAC",
+)  # fmt: skip
+_CONFIGS: dict[str, ConfigClass | str] = {
+    "DecNeuralAC": "mfnet_agents.dec_neural_ac.config:DecNeuralACConfig",
+    **{name: f"mfnet_agents.baselines.config:{name}Config" for name in _BASELINES},
+}
 
 
 def register_algorithm(name: str, config: ConfigClass | str) -> None:

@@ -14,6 +14,8 @@ from mfnet_envs.simulator import Simulator, step_bytes
 from mfnet_envs.words import fits, is_whole, shown, whole
 from mfnet_envs.yardstick import KEYS
 
+AT_ONCE = 2**22  # rewards of nodes that are kept until they are summed
+
 
 def evaluate(
     model: LocalModel,
@@ -31,7 +33,8 @@ def evaluate(
 
     Args:
         steps, warmup: default ``model.evaluation``; the average criterion starts after the warm-up.
-        backend: of the simulator; another one than numpy gives other worlds, of the same law.
+        backend: of the simulator; another one than numpy gives other worlds, of the same law. "compiled" is the
+            quickest, by far where few agents are played.
 
     Returns:
         ``headline_mean``, the number the scenario is judged by, in the unit of ``model.headline`` and of the bound;
@@ -143,9 +146,16 @@ def returns(
     rng, asnumpy = simulator.generator(whole("seed", seed, 0)), simulator.backend.asnumpy
     counts = simulator.reset(rng, worlds)
     rewards = np.empty((worlds, steps))
-    for t in range(steps):
-        played = policy.play(simulator.at(t), counts, t, rng)
-        counts, rewards[:, t] = played.next_counts, asnumpy(played.team_rewards).sum(1)
+    t, together = 0, max(1, AT_ONCE // (worlds * model.network.num_nodes))
+    while t < steps:
+        flows = simulator.rollout(policy, counts, t, min(together, steps - t), rng)
+        if flows is None:
+            played = policy.play(simulator.at(t), counts, t, rng)
+            counts, rewards[:, t] = played.next_counts, asnumpy(played.team_rewards).sum(1)
+            t += 1
+        else:
+            played_on = t + len(flows.earned)
+            counts, rewards[:, t:played_on], t = flows.final, flows.earned.sum(2).T, played_on
     return rewards
 
 

@@ -28,9 +28,16 @@ class ThresholdPolicy(TablePolicy):
         self.places = keep * model.reference_counts[model.team_states]
 
     def teams(self, counts: Ints, t: int) -> Floats:
-        n = counts[:, self.model.team_states]
+        return self._at(counts[:, self.model.team_states], super().teams(counts, t))
+
+    def by_size(self, largest: int, t: int, steps: int) -> Floats:
+        first, n = min(t, len(self.table) - 1), np.arange(1 << max(5, largest.bit_length()))
+        return self._at(n[:, None], self.table[first : first + steps, None])
+
+    def _at(self, n: Ints, table: Floats) -> Floats:
+        """pi ``(..., T, A)`` for teams of sizes ``n (..., T)`` that leave by ``table``."""
         leave = np.maximum(0.0, 1.0 - self.places / np.maximum(n, 1))[..., None]
-        pi = leave * super().teams(counts, t)
+        pi: Floats = leave * table
         pi[..., 0] += 1 - leave[..., 0]
         return pi
 

@@ -116,10 +116,11 @@ class LocalModel(metaclass=Checked):
 
     Attributes:
         period: steps of one turn of the clock; None, the default, for a model that reads no clock.
-        notes: sentences about what was ignored, guessed, filled in, rescaled or rounded on the way to this model; shown
-            wherever its numbers are read.
+        episode_steps: where only these count, one turn from the initial law, as in ``evaluation``; None for no end.
+        notes: what was ignored, guessed, rescaled or rounded on the way to this model; shown where its numbers are.
         law_methods: the methods that say reward and kernel; a scenario may add those that these rest on.
         reward_reads: how far a ``reward`` of its own looks, "own" node or "hood"; counts for this class's ``reward``.
+        reads_group: the group of the own node that alone decides reward and kernel; counts for this class's law.
 
     Raises:
         ValueError: any table of the wrong shape, a branch that leaves a neighbourhood, rows that do not sum to 1.
@@ -127,10 +128,12 @@ class LocalModel(metaclass=Checked):
     """
 
     period: int | None = None
+    episode_steps: int | None = None
     notes: tuple[str, ...] = ()
     wording: Wording = Wording()
     law_methods: ClassVar[tuple[str, ...]] = ("reward", "branch_rewards", "branch_weights")
     reward_reads: ClassVar[Literal["own", "hood"]] = "hood"
+    reads_group: ClassVar[int | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Keep one statement of the reward, the nearest one, and nothing that was proved of another law."""
@@ -183,9 +186,8 @@ class LocalModel(metaclass=Checked):
         )
         one_of("kernel_reads", kernel_reads, ("none", "own", "hood"))
         self.kernel_reads = kernel_reads
-        self.reference_counts: Floats | None = (
-            None if reference_counts is None else _table("reference_counts", reference_counts, (s,), float)
-        )
+        usual = None if reference_counts is None else _table("reference_counts", reference_counts, (s,), float)
+        self.reference_counts: Floats | None = usual
         self.transit: Bools = _table("transit", np.zeros(s, bool) if transit is None else transit, (s,), bool)
         _check(self)
 
@@ -269,8 +271,7 @@ class LocalModel(metaclass=Checked):
         return {}
 
     def crowding(self) -> Any:
-        """What a planner needs beside these tables (:class:`mfnet_envs.programmes.horizon_lp.Crowding`); None: no way
-        to plan by a convex programme is known."""
+        """What a planner needs beside these tables, ``programmes.horizon_lp.Crowding``; None: no convex programme."""
         return None
 
     def at(self, t: int) -> LocalModel:
@@ -385,9 +386,8 @@ def _check(model: LocalModel) -> None:
     if warmup >= steps:
         raise ValueError(f"evaluation must have more steps than warm-up steps, not {model.evaluation}")
     if not model.legal.any(1).all():
-        raise ValueError(
-            f"state {int(model.legal.any(1).argmin())} has no legal action; every state needs at least one"
-        )
+        state = int(model.legal.any(1).argmin())
+        raise ValueError(f"state {state} has no legal action; every state needs at least one")
     if (model.initial < 0).any() or abs(model.initial.sum() - 1) > 1e-9:
         raise ValueError("initial must be a probability vector over the states")
     model.initial = model.initial / model.initial.sum()  # numpy's multinomial is stricter than the line above

@@ -43,6 +43,8 @@ class Policy(ABC):
         given = [name for name in ("sample", "team_law") if _is_given(cls, name)]
         if independent and "team_law" in given:
             given.remove("team_law")
+        if _is_given(cls, "teams") and "by_size" not in vars(cls):  # what a parent's table says is of other teams
+            cls.by_size = Policy.by_size  # type: ignore[method-assign]
         if given and not issubclass(cls, TeamPolicy):
             raise TypeError(
                 f"{cls.__name__} has a {given[0]} of its own, so its teams draw together: derive it from "
@@ -57,6 +59,14 @@ class Policy(ABC):
     @abstractmethod
     def teams(self, counts: Ints, t: int) -> Floats:
         """``counts (B, S)`` -> pi ``(B, T, A)``: one row for each state that has a choice (``model.team_states``)."""
+
+    def by_size(self, largest: int, t: int, steps: int) -> Floats | None:
+        """pi ``(turns, K, T, A)`` where a team's size is all that a policy reads, else None.
+
+        Of the steps t, t + 1, ..., at most ``steps`` of them; fewer turns mean that the last stays in force. By the
+        sizes n = 0 .. K - 1 with K > ``largest``, or K = 1 where the size does not matter either.
+        """
+        return None
 
     def individual(self, counts: Ints, t: int = 0) -> Floats:
         """``counts (B, S)`` -> pi ``(B, S, A)``; a state without a choice plays its only legal action."""
@@ -136,6 +146,10 @@ class TablePolicy(Policy):
     def teams(self, counts: Ints, t: int) -> Floats:
         table = self.table[min(t, len(self.table) - 1)]
         return np.broadcast_to(table, (len(counts), *table.shape))
+
+    def by_size(self, largest: int, t: int, steps: int) -> Floats | None:
+        first = min(t, len(self.table) - 1)
+        return self.table[first : first + steps, None]
 
 
 def one_hot(model: LocalModel, actions: NDArray[Any]) -> TablePolicy:

@@ -10,11 +10,11 @@ Row = Sequence[str]
 def as_text(rows: Sequence[Row]) -> str:
     """Aligned columns, the first to the left and the others to the right, with a rule below the head.
 
-    >>> print(as_text([("policy", "value"), ("stay", "4.576"), ("bound", "12.279")]))
+    >>> print(as_text([("policy", "value"), ("stay", "4.576"), ("bound", "11.812")]))
     policy   value
     --------------
     stay     4.576
-    bound   12.279
+    bound   11.812
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in rows]

@@ -6,6 +6,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import json
 import math
 import os
 import re
@@ -313,6 +314,27 @@ def _kinds(hint: Any) -> _Kinds | None:
 
 def _is_word(word: Any, value: Any) -> bool:
     return isinstance(value, type(word)) and value == word
+
+
+def typed(text: str) -> Any:
+    """A value as it is typed: JSON, a Python word (True, None), a fraction (1/60), else the text itself.
+
+    Raises:
+        ZeroDivisionError: a fraction divides by zero.
+
+    >>> typed("1/4"), typed("[1, 2]"), typed("None"), typed("costate")
+    (0.25, [1, 2], None, 'costate')
+    """
+    words = {"True": True, "False": False, "None": None}
+    if text in words:
+        return words[text]
+    if re.fullmatch(r"-?\d+(\.\d+)?/\d+(\.\d+)?", text):
+        above, _, below = text.partition("/")
+        return float(above) / float(below)
+    try:
+        return json.loads(text)
+    except (RecursionError, ValueError):
+        return text
 
 
 def missing(package: str, extra: str, what: str = "this") -> ModuleNotFoundError:

@@ -6,6 +6,7 @@ Every chi-square below is held at p = 1e-5. About 60 laws are tried, so a right 
 seeds are fixed.
 """
 
+from importlib.util import find_spec
 from typing import Any
 
 import array_api_compat.torch
@@ -80,7 +81,8 @@ class Torch:
 
 
 TORCH: Backend = Torch()
-each_backend = pytest.mark.parametrize("backend", [TORCH], ids=lambda backend: backend.name)  # numpy: test_simulator.py
+OTHERS = [TORCH, *([backend_of("compiled")] if find_spec("numba") else [])]  # numpy: test_simulator.py
+each_backend = pytest.mark.parametrize("backend", OTHERS, ids=lambda backend: backend.name)
 
 
 class Careless(Torch):
@@ -260,7 +262,7 @@ def test_backends_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
     register_backend("mine", lambda: made.append(1) or TORCH)  # type: ignore[func-returns-value]
     assert not made
     assert Simulator(model, "mine").backend is TORCH
-    assert backends.backends() == ["mine", "numpy"]
+    assert backends.backends() == ["compiled", "mine", "numpy"]
     with pytest.raises(ValueError, match="there is a backend 'mine' already"):
         register_backend("mine", lambda: TORCH)
     with pytest.raises(ValueError, match=r"no backend 'nunpy'; did you mean 'numpy'\?"):

@@ -292,7 +292,7 @@ def test_a_step_back_reads_the_own_node_and_what_successors_say() -> None:
         pi = trained.chosen(policy, fragment)
         sizes, piece = fragment.sizes[1:2], slice(1, 2)
         chosen = np.stack([pi(sizes, piece)[0], pi(sizes + 1, piece)[0]])
-        found, worth = pullback.back(fragment, 1, routes, laws, values, chosen)
+        found, worth = pullback.back(fragment, 1, routes, laws, pullback._everywhere(values), chosen)
         return found[:, :, node], worth[:, node]
 
     values = rng.normal(size=(2, 4, 25))

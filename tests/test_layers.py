@@ -54,8 +54,10 @@ LAYERS = tuple(
                 "recorded",
                 "algorithm",
                 "dec_neural_ac",
+                "baselines",
                 "mfnet_agents",
                 "runs",
+                "comparison",
                 "adapters pages",
                 "demo",
             ),
@@ -80,7 +82,7 @@ LONGEST = 450  # lines of a file
 # Lines in all. There were 22.9k before these rooms had walls, and 5 % more were planned; backends, targets, the
 # registry, parts, measuring and the scenarios' own words took 16 %; saying what every file, option, checkpoint and
 # certificate assumes, and refusing what is none, another 4k lines. What grows from here on must be worth raising this.
-TOTAL = 35_500
+TOTAL = 45_000
 
 # Imported on request only: they are slow to import, or not everybody has them.
 HEAVY = {

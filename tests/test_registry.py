@@ -39,7 +39,9 @@ def _names() -> Iterator[None]:
 
 
 def test_names_and_targets() -> None:
-    assert registry.algorithms() == ["DecNeuralAC"]
+    shipped = registry.algorithms()
+    assert {"DecNeuralAC", "IPPO", "LocalPPO", "MAPPO"} <= set(shipped)
+    assert [registry.name_of(registry.config_class(name)) for name in shipped] == shipped
     assert registry.config_class("DecNeuralAC") is DecNeuralACConfig
     assert registry.config_class("mfnet_agents:DecNeuralACConfig") is DecNeuralACConfig
     own = registry.config_class(OWN)
@@ -47,14 +49,14 @@ def test_names_and_targets() -> None:
     assert registry.name_of(own) == own.algorithm_name() == "CrossEntropy", "Config alone says nothing"
     register_algorithm("CE", own)
     assert registry.config_class("CE") is own and registry.name_of(own) == "CE"
-    assert registry.algorithms() == ["CE", "DecNeuralAC"]
+    assert registry.algorithms() == ["CE", *shipped]
 
 
 @pytest.mark.parametrize(
     ("name", "kind", "words"),
     [
         ("DecNeuralA", ValueError, "there is no algorithm 'DecNeuralA'; did you mean 'DecNeuralAC'"),
-        ("PPO", ValueError, "Known: DecNeuralAC; your own: module:Config or file.py:Config"),
+        ("TRPO", ValueError, "Known: .*DecNeuralAC, .*; your own: module:Config or file.py:Config"),
         ("json:JSONDecoder", TypeError, "must lead to a subclass of AlgorithmConfig"),
         ("nowhere:Config", ValueError, "there is no module 'nowhere'"),
         ("nowhere.py:Config", ValueError, "there is no file nowhere.py"),

@@ -19,7 +19,7 @@ from mfnet_envs.engines.trips import average_step, calibrated_trips, exact_trips
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.matching import ExpectedMin
 from mfnet_envs.network import StateNetwork
-from mfnet_envs.programmes import stationary_lp
+from mfnet_envs.programmes import pieces, stationary_lp
 from mfnet_envs.scenarios.rideshare_nyc_v0 import RideShareNYC, build
 from mfnet_envs.simulator import Simulator
 
@@ -335,6 +335,24 @@ def by_cutting_planes(model: RideShareNYC) -> float:
 def test_bound_by_cutting_planes(options: dict[str, Any]) -> None:
     model = build(**options)
     assert model.bound().value == pytest.approx(by_cutting_planes(model), abs=1e-4)
+
+
+@pytest.mark.parametrize("options", [{}, {"population": 8000, "hour": 8}, {"population": 80, "hour": 3}])
+def test_refined_tangents_find_the_bound_with_all_of_them(options: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = city(**options).bound()
+    monkeypatch.setattr(pieces, "EVERY", 0)
+    found = city(**options).bound()
+    assert exact.value * (1 - 1e-8) <= found.value <= exact.value * (1 + 1e-5)
+    assert found.value * (1 - found.gap) <= exact.value * (1 + 1e-8)
+    assert found.gap <= 1e-5
+
+
+def test_bounds_of_as_many_agents_as_you_like() -> None:
+    million, billion = (city(population=population).bound() for population in (10**6, 10**9))
+    fluid = city().bound(fluid=True).value
+    assert city(population=8000).bound().value < million.value <= billion.value * (1 + 1e-5)
+    assert billion.value == pytest.approx(fluid, rel=1e-5)
+    assert max(million.gap, billion.gap) <= 1e-5
 
 
 def test_bound_of_two_equal_zones() -> None:

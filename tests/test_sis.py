@@ -110,6 +110,27 @@ def test_bound_holds_for_the_best_planner(beta: float) -> None:
     assert 0.5 * model.bound().value < best < model.bound().value - 0.1
 
 
+def test_bound_is_the_optimum_of_two_steps() -> None:
+    """Infections of the last step cost nothing, so over two steps those of the first are all: the bound is exact, also
+    where it pays to stay in."""
+    for beta, cost in ((0.6, 1.0), (3.0, 0.7), (3.0, 5.0)):
+        model = build(3, graph=[[0, 1]], beta=beta, illness_cost=cost, infected=0.4, horizon=2)
+        game = ExactGame(model)
+        assert model.bound().value == pytest.approx(game.expected(game.optimal_values(steps=2)), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_bound_holds_on_random_games(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    model = build(
+        int(rng.integers(1, 4)), graph=[[0, 1]], benefit=rng.uniform(0, 1, 2), beta=rng.uniform(0, 3),
+        delta=rng.uniform(), illness_cost=rng.uniform(0, 3), indoors=rng.uniform(0, 0.5), moving=rng.uniform(),
+        infected=rng.uniform(), gamma=0.9, horizon=20,
+    )  # fmt: skip
+    game = ExactGame(model)
+    assert game.expected(game.optimal_values(steps=20)) <= model.bound().value + 1e-9
+
+
 def test_the_carefree_walk_earns_the_bound_without_infection() -> None:
     """In the limit N = infinity; walks on a grid, illness of the start included."""
     model = build(beta=0.0, infected=0.3)

@@ -146,7 +146,7 @@ def reported(id: str, env_config: dict[str, Any], folder: Path) -> Path:
     options = {
         "total_env_steps": 8,
         "num_envs_per_env_runner": 2,
-        "rollout_fragment_length": 4,
+        "rollout_fragment_length": mfnet_envs.make_model(id, **env_config).episode_steps or 4,
         "evaluation_duration": 2,
     }
     config = runs.make_config(id, options, env_config)

@@ -21,7 +21,7 @@ from typing import TextIO
 from mfnet_agents.cli.arguments import Parser, UsageError
 
 VERBS = (
-    "train", "evaluate", "report", "demo", "verify",
+    "train", "solve", "evaluate", "compare", "report", "demo", "verify",
     "env list", "env show", "env render", "env check", "env bench",
 )  # fmt: skip
 TRACEBACK = "MFNET_TRACEBACK"  # in the environment: say where an error was raised
@@ -33,8 +33,10 @@ EPILOG = """examples:
   mfnet train MFNet-Grid-v0 --population 100 --seed 0
   mfnet train MFNet-RideShareNYC-v0 --env hour=8 --set credit_hops=6
   mfnet train city.py:City
+  mfnet solve scenario_nyc_brooklyn.json --minutes 2
   mfnet evaluate runs/MFNet-Grid-v0-population-100-DecNeuralAC-seed0
   mfnet report runs/MFNet-Grid-v0-population-100-DecNeuralAC-seed0
+  mfnet compare mfnet-smoke-v1 --contenders DecNeuralAC heuristics planner:replan
   mfnet verify --quick
 
 Where an environment is asked for, ID is one of `mfnet env list`, or says where your own is: module:callable or

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -57,18 +55,12 @@ def pair(text: str) -> tuple[str, Any]:
     key, sign, value = text.partition("=")
     if not (sign and key):
         raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE")
-    words = {"True": True, "False": False, "None": None}
-    if value in words:
-        return key, words[value]
+    from mfnet_envs.words import typed
+
     try:
-        if re.fullmatch(r"-?\d+(\.\d+)?/\d+(\.\d+)?", value):
-            above, _, below = value.partition("/")
-            return key, float(above) / float(below)
-        return key, json.loads(value)
+        return key, typed(value)
     except ZeroDivisionError:
         raise argparse.ArgumentTypeError(f"{text!r} divides by zero") from None
-    except (RecursionError, ValueError):
-        return key, value
 
 
 # -- arguments that several verbs take

@@ -33,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_pairs(parser, "--set", "OPTION=VALUE", "options of the algorithm: hops=1 credit_hops=3 mode=paper ...")
     parser.add_argument("--seed", type=whole, help="seed of everything random in training (default 0)")
+    parser.add_argument("--backend", metavar="NAME", help="what steps the worlds: numpy (default) or compiled")
     parser.add_argument("--steps", type=whole, metavar="BUDGET", help="environment steps to train for")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="run folder (default runs/ID-OPTIONS-ALGORITHM-seedSEED)"
@@ -80,7 +81,7 @@ def run_of(options: argparse.Namespace) -> tuple[Any, Any]:
 
     scenario(options.id)
     chosen = dict(options.set)
-    for name, value in {"seed": options.seed, "total_env_steps": options.steps}.items():
+    for name, value in {"seed": options.seed, "total_env_steps": options.steps, "backend": options.backend}.items():
         if value is not None:
             chosen[name] = value
     for_env = dict(options.env)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from mfnet_agents import critics
-from mfnet_agents.algorithm import Algorithm
+from mfnet_agents.algorithm import Algorithm, information_of
 from mfnet_agents.checkpoint import generator_state, set_generator_state
 from mfnet_agents.config import AlgorithmConfig
 from mfnet_agents.dec_neural_ac import imitation
@@ -61,13 +61,14 @@ class DecNeuralAC(Algorithm):
         start, run, shuffle = np.random.SeedSequence(settings.seed).spawn(3)
         actor, critic = start.spawn(2)
         self.rng, self.shuffle = np.random.default_rng(run), np.random.default_rng(shuffle)
-        self.simulator = Simulator(self.model, traced=settings.law == "counted")
+        self.simulator = Simulator(self.model, settings.backend, traced=settings.law == "counted")
         self.learned = make_policy(self.model, settings, actor)
         law: Any = settings.sampling
         if settings.form == "costate":
             assert isinstance(self.learned, IndividualPolicy)
             self.critic = None
-            keep = self.gamma if law == "restart" else 1 - 1 / self.model.evaluation[0]
+            ends = law == "restart" or self.model.episode_steps is not None
+            keep = self.gamma if ends else 1 - 1 / self.model.evaluation[0]
             worlds = int(settings.num_envs_per_env_runner)
             self.sampler = Sampler(self.simulator, "fragments", self.gamma, worlds, self.rng, KEPT, keep)
         else:
@@ -103,6 +104,10 @@ class DecNeuralAC(Algorithm):
         if self.settings.form == "costate" and self.settings.law == "known":
             return f"{said}; while it learns, reward and kernel at its own node"
         return said
+
+    @property
+    def information(self) -> str:
+        return information_of(self.settings.observe, bool(self.settings.clock))
 
     def training_step(self) -> dict[str, Any]:
         """Algorithm 2, one iteration."""
@@ -261,6 +266,12 @@ def _warn(asked: DecNeuralACConfig, settings: DecNeuralACConfig, model: LocalMod
     kappa = int(settings.credit_hops)
     if model.period is not None and not settings.clock:
         warnings.warn("this model reads a clock, but the learned policies do not see the time", stacklevel=5)
+    if model.episode_steps is not None and settings.form != "costate":
+        warnings.warn(
+            f"episodes of this model end after {model.episode_steps} steps, and critics value what would come after: "
+            "only the costate form knows that nothing does",
+            stacklevel=5,
+        )
     if asked.gamma not in (None, model.gamma):
         warnings.warn(
             f"gamma {settings.gamma} is not the environment's {model.gamma}: its certificate does not apply",

@@ -299,12 +299,15 @@ class DecNeuralACConfig(AlgorithmConfig):
         chosen = {name: value for name, value in FORMS[form].items() if getattr(self, name) == AUTO}
         for name, size in zip(SIZES, WORLDS_AND_STEPS[form], strict=True):
             chosen |= {name: size} if getattr(self, name) == AUTO else {}
+        if form == "costate" and model.episode_steps is not None:
+            chosen |= self._whole_episodes(model.episode_steps)
         if self.clock == AUTO:
             chosen["clock"] = form == "costate" and model.period is not None
         if chosen.get("sampling") == "by criterion":
             chosen["sampling"] = "restart" if model.headline.criterion == "discounted" else "stationary"
         if chosen.get("actor_lr") == "by criterion":
-            chosen["actor_lr"] = COSTATE_LR if model.headline.criterion == "discounted" else LONG_RUN_LR
+            has_end = model.headline.criterion == "discounted" or model.episode_steps is not None
+            chosen["actor_lr"] = COSTATE_LR if has_end else LONG_RUN_LR
         gamma = model.gamma if self.gamma is None else self.gamma
         if self.gamma is None and form == "costate" and chosen.get("sampling", self.sampling) == "stationary":
             gamma = max(gamma, LONG_RUN_GAMMA)
@@ -338,6 +341,19 @@ class DecNeuralACConfig(AlgorithmConfig):
         settled = dataclasses.replace(self, gamma=gamma, **chosen)
         settled._must_fit(model)
         return settled
+
+    def _whole_episodes(self, steps: int) -> dict[str, int]:
+        """The length of fragments where episodes end: costates are pulled back from there.
+
+        Raises:
+            ConfigError: other fragments are asked for.
+        """
+        if self.rollout_fragment_length not in (AUTO, steps) or self.burn_in:
+            raise ConfigError(
+                f"episodes of this model end after {steps} steps, and the costate form plays whole ones: leave "
+                f"rollout_fragment_length at 'auto' and burn_in at 0"
+            )
+        return {"rollout_fragment_length": steps}
 
     def _must_fit(self, model: LocalModel) -> None:
         """Refuse what this machine cannot hold, before anything of it is made.

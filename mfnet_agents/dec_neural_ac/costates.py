@@ -10,6 +10,10 @@ step back, each row asks its successors for theirs, and its own node's law what 
 
 Y is taken *leave one out*: who has just landed in s' meets a crowd that counts him, who has not meets one more.
 Responses of the others' policies to the crowd are left out. Nothing is sampled but the path itself.
+
+Who is on its way in transit is worth, discounted, what is usual where it lands. Where episodes end
+(``model.episode_steps``), fragments are episodes: nothing is worth anything after them, and trips are followed through
+the fragment, to the very step in which they land.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from mfnet_agents.policies.places import usual_crowds
 from mfnet_envs.arrays import Bools, Floats, Ints
 from mfnet_envs.model import LocalModel
 from mfnet_envs.simulator import Simulator, Trace
+from mfnet_envs.simulator.tables import arrivals
 
 ROOM = 4_000_000  # numbers in one law of a piece of a fragment
 MINUS, PLUS = 0, 1
@@ -175,6 +180,7 @@ class Pullback:
         self.node, self.group = law.node, law.group
         self.critic = TerminalCritic(self.node, self.group, usual_crowds(model))
         self.landing, self.delay = landings(model, gamma)
+        self.is_whole, self.next = model.episode_steps is not None, arrivals(model)
         self._busy, self._first = np.unique(self.node, return_index=True)
         self._nodes, self.error = network.num_nodes, 0.0
 
@@ -197,6 +203,7 @@ class Pullback:
         worth = np.empty((steps, worlds, rows, actions))
         found = Costates(np.empty((2, steps, worlds, rows)), worth, np.empty_like(worth))
         values = self._at_end(fragment.last)
+        everywhere = self._everywhere(values)
         for piece in self._pieces(fragment):
             routes = self.routes[id(self.model.at(fragment.first + piece.start))]
             laws, sizes = routes.law.around(fragment.crowd[piece]), fragment.sizes[piece]
@@ -204,9 +211,11 @@ class Pullback:
             for t in reversed(range(piece.start, piece.stop)):
                 i = t - piece.start
                 chosen = np.stack([found.pi[t], one_more[i]])
-                values, found.worth[t] = self.back(fragment, t, routes, laws.step(i), values, chosen)
+                values, found.worth[t] = self.back(fragment, t, routes, laws.step(i), everywhere, chosen)
+                everywhere = self._everywhere(values, everywhere)
                 found.values[:, t] = values
-        self._learn(fragment, found.values)
+        if not self.is_whole:
+            self._learn(fragment, found.values)
         return found
 
     def observe(self, fragment: Fragment, trace: Trace) -> None:
@@ -237,32 +246,41 @@ class Pullback:
             stop = start
 
     def _at_end(self, crowd: Floats) -> Floats:
-        """``(2, B, R)``: the critic's costates at ``crowd (B, V, G)``."""
+        """``(2, B, R)``: the critic's costates at ``crowd (B, V, G)``; 0 at the end of an episode."""
+        if self.is_whole:
+            return np.zeros((2, len(crowd), len(self.node)))
         own = crowd[:, self.node, self.group]
         return np.stack([self.critic.value(crowd, np.maximum(own, 1)), self.critic.value(crowd, own + 1)])
 
-    def _everywhere(self, values: Floats) -> Floats:
-        """Costates ``(2, B, R)`` of all states, ``(2, B, S)``: in transit, what is worth being where the trip ends."""
-        on_the_way = self.delay * self.critic.level[self.landing]
-        everywhere = np.broadcast_to(on_the_way, (*values.shape[:2], len(on_the_way))).copy()
+    def _everywhere(self, values: Floats, later: Floats | None = None) -> Floats:
+        """Costates ``(2, B, R)`` of all states, ``(2, B, S)``: in transit, what is worth being where the trip ends.
+
+        Args:
+            later: of an episode, the same a step later, None at its end.
+        """
+        if self.is_whole and later is not None:
+            everywhere = self.gamma * later[:, :, self.next]
+        else:
+            on_the_way = self.delay * self.critic.level[self.landing] * (not self.is_whole)
+            everywhere = np.broadcast_to(on_the_way, (*values.shape[:2], len(on_the_way))).copy()
         everywhere[:, :, self.active] = values
         return everywhere
 
     def back(
-        self, fragment: Fragment, t: int, routes: Routes, laws: Laws, values: Floats, pi: Floats
+        self, fragment: Fragment, t: int, routes: Routes, laws: Laws, everywhere: Floats, pi: Floats
     ) -> tuple[Floats, Floats]:
         """One step back.
 
         Args:
-            values: ``(2, B, R)`` costates just after step t; pi: ``(2, B, R, A)`` of teams as they are, and with one
-                agent more.
+            everywhere: ``(2, B, S)`` costates just after step t; pi: ``(2, B, R, A)`` of teams as they are, and with
+                one agent more.
 
         Returns:
             costates ``(2, B, R)`` at step t, and the worth of actions ``(B, R, A)``.
         """
         open_law = Law(laws.base.pay, routes.open_weights(laws.base.weights))
         landed = routes.landed(fragment.served[t], fragment.unserved[t], open_law.weights)
-        gain = routes.gains(self._everywhere(values), landed, self.gamma)
+        gain = routes.gains(everywhere, landed, self.gamma)
         nobody = fragment.unserved[t].sum(2) + fragment.served[t] == 0
         last = np.where(nobody[..., None], pi[PLUS], pi[MINUS])
         minus, plus = gain[:, MINUS], gain[:, PLUS]

@@ -6,7 +6,8 @@ discounted visitation sigma of (12); a step's true successor is kept for bootstr
 "fragments": a world is restarted before a rollout of T steps or not at all, with probability 1 - keep^T; counting the
 j-th step keep^j gives the law of "restart" with that keep, by uncut paths.
 Where the model reads a clock, all worlds share one and it never stops: a world that is restarted starts at the hour it
-is, so "restart" samples discounted returns from every hour of the turn alike, not from t = 0 alone.
+is, so "restart" samples discounted returns from every hour of the turn alike, not from t = 0 alone. Where episodes end
+(``model.episode_steps``) all worlds begin anew with the turn, whatever the law.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from torch import Tensor
 
 from mfnet_agents.critics import with_actions
 from mfnet_agents.nets import DTYPE
-from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.arrays import Floats, Ints, total
 from mfnet_envs.policy import Policy
-from mfnet_envs.simulator import Simulator, Trace
+from mfnet_envs.simulator import Flows, Simulator, Trace
 
 Law = Literal["restart", "stationary", "fragments"]
 
@@ -154,9 +155,14 @@ class Sampler:
         record: dict[str, Any] = {}
         ended: list[Floats] = []
         traces: list[Trace] = []
+        episode = model.episode_steps
         if self.law == "fragments":
             # before the first step nothing has been played that could end
-            self._restart_some(self.counts, self.keep**steps, ended if self.clock else [])
+            keep = self.keep**steps if episode is None else float(self.clock % episode > 0)
+            self._restart_some(self.counts, keep, ended if self.clock else [])
+        piece = self._in_one_piece(policy, steps) if "next_actions" not in self.kept else None
+        if piece is not None:
+            return self._booked(piece, ended)
         for t in range(steps):
             step = policy.play(self.simulator.at(self.clock), self.counts, self.clock, self.rng)
             traces += [] if step.trace is None else [step.trace]
@@ -186,8 +192,55 @@ class Sampler:
         rollout = Rollout(**record, team_nodes=nodes, population=model.population, traces=tuple(traces))
         return rollout, np.concatenate(ended) if ended else np.empty(0)
 
+    def _in_one_piece(self, policy: Policy, steps: int) -> Flows | None:
+        """The whole rollout, where the simulator can: see :meth:`Simulator.rollout`."""
+        if self.simulator.model.period is not None or self.simulator.model.episode_steps is not None:
+            return None
+        recorded = {"crowd", "next_crowd", "earned", "actions", *(self.kept & {"served", "unserved"})}
+        keep = self.keep if self.law == "restart" else 1.0
+        counts, clock, rng = self.counts, self.clock, self.rng
+        flows = self.simulator.rollout(policy, counts, clock, steps, rng, keep=keep, recorded=recorded)
+        return None if flows is None or len(flows.cut) < steps else flows
+
+    def _booked(self, flows: Flows, ended: list[Floats]) -> tuple[Rollout, Floats]:
+        """The same as a rollout, and the returns of its episodes."""
+        model = self.simulator.model
+        teams, rows = model.team_states, np.searchsorted(model.active, model.team_states)
+        actions = flows.actions if len(rows) == len(model.active) else flows.actions[:, :, rows]
+        seen = {"crowd": flows.crowd, "next_crowd": flows.next_crowd, "sizes": total(actions), "actions": actions}
+        seen |= {"next_actions": actions, "served": flows.served, "unserved": flows.unserved}
+        record: dict[str, Any] = {}
+        for name, x in seen.items():
+            nothing = (*flows.cut.shape, 0, *x.shape[3:])
+            record[name] = x.astype(self.dtype, copy=False) if name in self.kept else np.zeros(nothing, self.dtype)
+        self._add(flows.earned.sum(2), flows.cut, ended)
+        self.counts, self.clock = flows.final, self.clock + len(flows.cut)
+        nodes = model.network.node_of[teams]
+        record |= {"rewards": flows.earned, "cut": flows.cut, "team_nodes": nodes, "population": model.population}
+        return Rollout(**record, traces=flows.traces), np.concatenate(ended) if ended else np.empty(0)
+
+    def _add(self, earned: Floats, cut: np.ndarray[Any, np.dtype[np.bool_]], ended: list[Floats]) -> None:
+        """Returns of running episodes grow by ``earned (T, B)``; some end after steps that are ``cut (T, B)``."""
+        worth = earned * self.keep ** np.arange(len(earned))[:, None] if self.law == "fragments" else earned
+        start = 0
+        for last in np.flatnonzero(cut.any(1)).tolist():
+            self.running = self.running + worth[start : last + 1].sum(0)
+            self._end(cut[last], ended)
+            start = last + 1
+        self.running = self.running + worth[start:].sum(0)
+
+    def _end(self, cut: Any, ended: list[Floats]) -> None:
+        """Episodes end in the worlds that are ``cut (B,)``."""
+        if cut.any():
+            if self.keep == self.gamma:
+                ended.append(self.running[cut])
+            self.running[cut] = 0.0
+
     def _restart(self, counts: Ints, ended: list[Floats]) -> Any:
-        """Restart each world with probability 1 - gamma; move on to ``counts``."""
+        """Restart each world with probability 1 - gamma, all at the end of an episode; move on to ``counts``."""
+        episode = self.simulator.model.episode_steps
+        if self.law != "fragments" and episode is not None and (self.clock + 1) % episode == 0:
+            return self._restart_some(counts, 0.0, ended)
         if self.law == "restart":
             return self._restart_some(counts, self.keep, ended)
         self.counts = counts
@@ -200,9 +253,7 @@ class Sampler:
         if cut.any():
             self.counts = counts.copy()
             self.counts[cut] = self.simulator.reset(self.rng, int(cut.sum()))
-            if self.keep == self.gamma:
-                ended.append(self.running[cut])
-            self.running[cut] = 0.0
+            self._end(cut, ended)
         return cut
 
     def get_state(self) -> dict[str, Any]:

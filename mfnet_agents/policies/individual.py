@@ -69,6 +69,10 @@ class Seen(NamedTuple):
     crowd: Floats
     clock: Ints
 
+    def at(self, samples: Ints) -> Seen:
+        """Some of the samples."""
+        return Seen(self.sizes[samples], self.crowd[samples], self.clock[samples])
+
 
 class LearnedPolicy(Policy):
     """A policy with weights ``theta (T, d, M)``: one network (13) for each state that has a choice.
@@ -166,6 +170,11 @@ class IndividualPolicy(LearnedPolicy, independent=True):
 
     def teams(self, counts: Ints, t: int = 0) -> Floats:
         return self._at_sizes(counts[:, self.states])
+
+    def by_size(self, largest: int, t: int, steps: int) -> Floats | None:
+        if self.model.population > TABLE_LIMIT:
+            return None
+        return self._tabulated(largest).transpose(1, 0, 2)[None]
 
     def _tabulated(self, largest: int) -> Floats:
         """pi ``(T, K, A)`` for n = 0 .. K - 1 with K > ``largest``, grown by doubling."""

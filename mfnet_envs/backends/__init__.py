@@ -6,15 +6,26 @@ is the reference. Another one is registered by name, or handed over as it is: ``
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from mfnet_envs.backends.interface import Backend, BranchTable
 from mfnet_envs.backends.reference import NUMPY
-from mfnet_envs.words import did_you_mean, shown
+from mfnet_envs.words import did_you_mean, optional_package, shown
 
 __all__ = ["NUMPY", "Backend", "BranchTable", "backend_of", "backends", "register_backend"]
 
-_makers: dict[str, Callable[[], Backend]] = {"numpy": lambda: NUMPY}
+DEFAULT = "MFNET_BACKEND"  # the environment variable that names the backend of simulators that are given none
+
+
+def _compiled() -> Backend:
+    optional_package("numba", "fast", "the compiled backend")
+    from mfnet_envs.backends.compiled import COMPILED
+
+    return COMPILED
+
+
+_makers: dict[str, Callable[[], Backend]] = {"numpy": lambda: NUMPY, "compiled": _compiled}
 
 
 def register_backend(name: str, make: Callable[[], Backend]) -> None:
@@ -34,14 +45,16 @@ def backends() -> list[str]:
 
 
 def backend_of(backend: str | Backend | None = None) -> Backend:
-    """A backend by its name, or itself; numpy where none is named.
+    """A backend by its name, or itself; where none is named, that of the environment variable MFNET_BACKEND, else
+    numpy.
 
     Raises:
         ValueError: nothing has that name.
+        ModuleNotFoundError: the compiled one without numba.
         TypeError: neither a name nor a backend.
     """
     if backend is None:
-        return NUMPY
+        backend = os.environ.get(DEFAULT) or NUMPY
     if not isinstance(backend, str):
         if not isinstance(backend, Backend):
             raise TypeError(

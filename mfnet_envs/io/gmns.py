@@ -6,11 +6,8 @@ path4gmns, DTALite and TAPLite give them are the defaults here. ``dir_flag`` spe
 
 from __future__ import annotations
 
-import csv
 import os
 import re
-from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,12 +15,13 @@ import numpy as np
 
 from mfnet_envs.arrays import Floats
 from mfnet_envs.io.assembling import Tolls, assembled, check_weights
-from mfnet_envs.io.files import demand_table, reading, text_of
+from mfnet_envs.io.csv_rows import Row, rows
+from mfnet_envs.io.files import demand_table, reading
 from mfnet_envs.io.network_data import NetworkData
 from mfnet_envs.io.notes import Notes
 from mfnet_envs.io.reading import BPR_B, BPR_POWER, Place, numbered
 from mfnet_envs.io.units import METRES, METRES_PER_HOUR, SPEED_WITH, Detour, check_lengths, detour
-from mfnet_envs.words import brief, one_of, positive, shown
+from mfnet_envs.words import one_of, positive, shown
 
 DEMAND = "demand.csv"
 DEFAULTS = {"capacity": "capacity_per_lane", "free_speed": "free_speed"}  # columns that an argument stands in for
@@ -41,25 +39,6 @@ DRIVEN = {
     "auto", "autos", "car", "cars", "drive", "driving", "vehicle", "motor_vehicle", "motorcar", "sov", "hov", "hov2",
     "hov3", "truck", "trucks", "hgv", "taxi", "freight", "a", "c", "d", "all", "any",
 }  # fmt: skip
-
-
-class Row(NamedTuple):
-    """A row of a CSV file by column name in lower case; empty and ``NaN`` fields are left out."""
-
-    place: Place
-    fields: dict[str, str]
-
-    def text(self, column: str) -> str:
-        if column.lower() not in self.fields:
-            self.place.fail(f"column {column} is empty")
-        return self.fields[column.lower()]
-
-    def value(self, columns: tuple[str, ...], default: float, kind: str = "non-negative") -> float:
-        """The number in the first of ``columns`` that is filled."""
-        for column in columns:
-            if column.lower() in self.fields:
-                return self.place.number(self.fields[column.lower()], column, kind)
-        return default
 
 
 class Road(NamedTuple):
@@ -134,7 +113,7 @@ def from_gmns(
     columns = Columns(*laws, capacity_per_lane, free_speed)
     with reading(folder, "GMNS folder", folder=True) as place:
         notes = Notes()
-        nodes = list(_rows(Path(folder) / "node.csv", "node_id", "x_coord", "y_coord"))
+        nodes = list(rows(Path(folder) / "node.csv", "node_id", "x_coord", "y_coord"))
         place_of = numbered((row.place, row.text("node_id")) for row in nodes)
         where = np.array([[row.place.number(row.text(c), c) for c in ("x_coord", "y_coord")] for row in nodes])
         where = where.reshape(-1, 2)
@@ -174,32 +153,10 @@ def _names(argument: str, names: Any, number: int | None = None) -> tuple[str, .
     return tuple(given)
 
 
-def _rows(path: Path, *required: str) -> Iterator[Row]:
-    place = Place(str(path))
-    reader = csv.reader(StringIO(text_of(place), newline=""), strict=True)
-    try:
-        names = [name.strip().lower() for name in next(reader, [])]
-        for column in required:
-            if column.lower() not in names:
-                place.line(1).fail(f"the header has no column {column}")
-        if twice := [name for name in names if name and names.count(name) > 1]:
-            place.line(1).fail(f"the header has column {shown(twice[0])} twice; keep one")
-        for texts in reader:
-            here = place.line(reader.line_num)
-            if not any(text.strip() for text in texts):
-                continue
-            if len(texts) != len(names):
-                here.fail(f"expected {len(names)} fields as in the header, found {len(texts)}")
-            pairs = ((name, text.strip()) for name, text in zip(names, texts, strict=True))
-            yield Row(here, {name: text for name, text in pairs if text and text.lower() != "nan"})
-    except csv.Error as error:
-        place.line(reader.line_num).fail(f"this is no CSV ({brief(error)}); is a quotation mark left open?")
-
-
 def _roads(path: Path, place_of: dict[str, int], columns: Columns, notes: Notes) -> list[Road]:
     """The links of ``link.csv`` that motor vehicles may use."""
     roads, ids, unread = [], set[str](), set[str]()
-    for row in _rows(path, "link_id", "from_node_id", "to_node_id"):
+    for row in rows(path, "link_id", "from_node_id", "to_node_id"):
         tail = row.place.node(row.text("from_node_id"), "from_node_id", place_of)
         head = row.place.node(row.text("to_node_id"), "to_node_id", place_of)
         if tail == head:
@@ -314,7 +271,7 @@ def _units(
 
 def _config(path: Path) -> dict[str, str]:
     """The first row of ``config.csv``; nothing where there is none."""
-    row = next(_rows(path), None) if path.exists() else None
+    row = next(rows(path), None) if path.exists() else None
     if row is None:
         return {}
     for column, known in (("long_length", METRES), ("speed", METRES_PER_HOUR)):
@@ -356,7 +313,7 @@ def _demand(
         return None
     path = folder / file if (folder / file).exists() else files[0]
     demand = demand_table(Place(str(path)), num_nodes)
-    for row in _rows(path, *columns):
+    for row in rows(path, *columns):
         for column in columns[:2]:
             if row.text(column) not in zones:
                 row.place.fail(f"{column} {shown(row.text(column))} is no zone_id of node.csv")

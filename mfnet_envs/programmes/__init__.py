@@ -2,16 +2,17 @@
 
 =============== =====================================================================================================
 transport_lp    repositioning over a horizon, a variable for every step: ``Transport`` -> ``Solution``
+scatter_lp      the same for some hundred agents, a smaller bound: who is set down scatters
 stationary_lp   a fleet in its steady state, with trips that take time: ``Fleet`` -> ``Flows``
 day_lp          a fleet through a day whose hours differ: ``Day`` and ``Hour`` -> ``Flows``
 courier_lp      couriers with bags in their steady state: ``Couriers`` -> ``Flows``
 horizon_lp      any of these, and whatever a model says of its crowds, over the next steps from a crowd as it is
-pieces          what they share: tangents of E min(n, D), arcs of a network, flows as a policy
+pieces          what they share: tangents of E min(n, D), refined, arcs of a network, flows as a policy
 =============== =====================================================================================================
 
-Each of the first four modules has one ``solve``. Means of any policy, central and history dependent included, are
-feasible, so the value bounds every policy; the optimal flows are a policy themselves. All are solved by scipy's HiGHS,
-imported when needed.
+Each of the first five modules has one ``solve``. Means of any policy, central and history dependent included, are
+feasible, so the value bounds every policy; the optimal flows, where they are given, are a policy themselves. All are
+solved by scipy's HiGHS, imported when needed.
 
 Planners are policies: ``Replan`` solves ``horizon_lp`` again at every step, ``GradientReplan`` climbs the gradient
 where there is no programme, and ``class_reference`` looks for the best policy of its own state's crowd.

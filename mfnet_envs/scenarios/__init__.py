@@ -12,6 +12,7 @@ from mfnet_envs.registration import register
 SCENARIOS = (
     ("MFNet-Grid-v0", "grid", 150),
     ("MFNet-RideShareNYC-v0", "rideshare-nyc", 400),
+    ("MFNet-RideShare-v0", "rideshare", 12),
     ("MFNet-Routing-v0", "routing", 1200),
     ("MFNet-Braess-v0", "braess", 1200),
     ("MFNet-Pigou-v0", "pigou", 1200),

@@ -88,6 +88,7 @@ class Courier(LocalModel):
     """
 
     law_methods = (*LocalModel.law_methods, "served")
+    reads_group = LOADED
     wording = Wording(
         agents="couriers",
         place="a network of cells with depots",

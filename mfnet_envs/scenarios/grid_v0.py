@@ -16,7 +16,8 @@ matching   "physical": the riders are drawn and exactly min(n, D) drivers are se
            correlated, the mean is the same); "independent": each driver is served with probability q_v, the exact
            form (1)-(2) of the paper
 criterion  discounted return per driver, gamma .95, 150 steps, drivers start uniformly
-bound      linear programme over time (:mod:`mfnet_envs.programmes.transport_lp`), valid for every policy at this N
+bound      linear programme over time, valid for every policy at this N: :mod:`mfnet_envs.programmes.scatter_lp`; for
+           many drivers :mod:`mfnet_envs.programmes.transport_lp`
 ========== =========================================================================================================
 
 Parameters: see :class:`Grid`; what agents earn stands in ``Grid.branch_rewards``. Versions: v0, first release.
@@ -41,12 +42,13 @@ from mfnet_envs.matching import ExpectedMin, served_share
 from mfnet_envs.model import Branch, LocalModel, Quota, reads
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import Policy, TablePolicy, one_hot, uniform, weighted
-from mfnet_envs.programmes import horizon_lp, transport_lp
+from mfnet_envs.programmes import horizon_lp, scatter_lp, transport_lp
 from mfnet_envs.scenarios import _options as options
 from mfnet_envs.wording import Headline, Wording
 from mfnet_envs.words import checked_population, non_negative, one_of
 
 SERVED, MOVED = 0, 1  # branches
+CELLS = 5_000  # nodes times steps that a programme with a variable for every step takes
 COMPASS = ((0, 0), (-1, 0), (0, 1), (1, 0), (0, -1))  # stay, up, right, down, left
 
 
@@ -194,18 +196,29 @@ class Grid(LocalModel):
 
     @reads("branch_rewards")
     def bound(self) -> Certificate:
-        """The programme's value with the branch rewards in force, whichever way fares depend on node and action."""
-        fluid = self._phi is None or bool(self._phi.wide.any())
-        solution = transport_lp.solve(self._transport(), fluid=fluid)
+        """The programme's value with the branch rewards in force, whichever way fares depend on node and action.
+
+        Up to some hundred drivers by :mod:`mfnet_envs.programmes.scatter_lp`, which knows that set-downs scatter;
+        beyond, where that matters little, by :mod:`mfnet_envs.programmes.transport_lp`, or, on large networks, by the
+        former with later steps added up.
+        """
+        data, known, fluid = self._transport(), "mean crowds", self._phi is None
+        tight, large = scatter_lp.fits(data), len(self.rate) * data.horizon > CELLS
+        if not fluid and (tight or large):
+            added = scatter_lp.solve(data)
+            value, gap, known = added.value, added.gap, known + (" and scattered set-downs" if tight else "")
+        else:
+            apart = transport_lp.solve(data, fluid=fluid)
+            value, gap = apart.value, apart.gap
         return Certificate(
-            value=solution.value,
+            value=value,
             criterion="discounted",
             unit="return per driver",
             kind="lp",
             horizon=self.evaluation[0],
-            gap=solution.gap,
-            assumption="every policy, central and history dependent included, from the uniform initial law"
-            + ("; by the fluid programme, any population" if fluid and not self.is_fluid else ""),
+            gap=gap,
+            assumption="every policy, central and history dependent included, from the uniform initial law; "
+            f"by the programme of {known}",
         )
 
     @reads("branch_rewards")

@@ -40,8 +40,8 @@ agents, 0 for loaded ones.
 headline is the reward per step at full scale after warm-up, beside the discounted return per agent (gamma .97).
 Through the day: two days, of which the first is warm-up.
 
-**Bound.** ``bound()`` is the stationary linear programme of :mod:`mfnet_envs.programmes.stationary_lp`, with a tangent
-of phi at every integer: no policy, centralised and history-dependent ones included, has a larger long-run average.
+**Bound.** ``bound()`` is the stationary linear programme of :mod:`mfnet_envs.programmes.stationary_lp`, with phi's
+tangents, refined: no policy, centralised and history-dependent ones included, has a larger long-run average.
 ``bound(fluid=True)`` drops the tangents (m <= min(n, lambda)); it holds too, and is looser. Through the day it is the
 programme of :mod:`mfnet_envs.programmes.day_lp`, which balances zones hour by hour: valid for every policy, though
 looser than one with a variable for every step; it takes a minute for 800 agents.
@@ -121,6 +121,7 @@ class RideShareNYC(LocalModel):
     """
 
     law_methods = (*LocalModel.law_methods, "_served_share")
+    reads_group = IDLE
 
     def __init__(
         self,
@@ -239,7 +240,7 @@ class RideShareNYC(LocalModel):
                 unit="reward per step at full scale",
                 kind="lp",
                 horizon=None,
-                gap=max(1e-7, plan.gap) if isinstance(plan, day_lp.Flows) else 1e-7,
+                gap=max(1e-7, plan.gap),
                 assumption="every policy, centralised ones included, on the long-run average; "
                 + ("any population" if fluid else f"population {self.population}"),
             )

@@ -13,10 +13,10 @@ kernel     susceptible -> infected with probability 1 - exp(-beta b_a i_v), i_v 
            own node's densities. Infection comes from who is at the node, not from what they do there (2), so the
            infected lose nothing by going out
 criterion  discounted return per person, gamma .98, 250 steps; people start uniformly, a share ``infected`` of them ill
-bound      dp: nobody is infected any more (beta = 0). Then people do not meet and each walks to where the benefit is
-           (value iteration over the graph), and those ill at the start cost what their recovery takes; infections only
-           add illness. Valid for every policy; exact for beta = 0, and what is missing else is the price of the
-           epidemic. Once nobody is ill, nobody will be
+bound      dp: nobody is infected after the first step. Then people do not meet and each walks to where the benefit is
+           (value iteration over the graph), and those ill by then cost what their recovery takes; infections only add
+           illness. At the first step who meets whom is drawn, and each does what is best for him. Valid for every
+           policy; exact for beta = 0, and what is missing else is the price of the epidemic
 heuristics ``stay_in``; ``random``; ``out``; ``carefree`` (the bound's own policy: walk to the best node and go out
            there); ``lockdown`` (the susceptible stay in and the infected go out for 3 / delta steps, then all play
            ``carefree``); ``threshold`` (the susceptible at v go out while at least 80 % of the node's usual crowd
@@ -53,6 +53,7 @@ from mfnet_envs.words import checked_population, non_negative, share
 SUSCEPTIBLE, INFECTED = 0, 1  # layers
 STAY_IN, GO_OUT = 0, 1  # actions
 TINY = 1e-12
+MEETINGS = 10**7  # of crowds and infected among them, over all nodes: sums of so many take seconds
 
 
 class SIS(LocalModel):
@@ -162,36 +163,66 @@ class SIS(LocalModel):
         return Headline("discounted", "return per person")
 
     def bound(self) -> Certificate:
-        horizon = self.evaluation[0]
-        ill = float(self.initial[INFECTED::2].sum())
-        lasting = self.gamma * (1 - self.delta)
-        illness = self.illness_cost * ill * sum(lasting**t for t in range(horizon))
+        """Nobody is infected after the first step: each walks to where the benefit is, and who is ill recovers.
+
+        At the first step who stands beside whom is drawn, not chosen: given the counts a susceptible at v is worth at
+        most max_a benefit_v b_a + gamma (W(a(v)) - I (1 - exp(-beta b_a i_v))), W being the walk and I an illness from
+        the second step on. Its mean over the counts is summed up where these are few.
+        """
+        horizon, lasting = self.evaluation[0], self.gamma * (1 - self.delta)
+        values, first, _ = self._healthy()
+        here = self.initial.reshape(-1, 2)
+        ill = self.illness_cost * sum(lasting**t for t in range(horizon))
+        value = float(here.sum(1) @ values) - ill * float(here[:, INFECTED].sum())
+        meeting = self.network.num_nodes * self.population**2 <= MEETINGS
+        if meeting:
+            later = self.gamma * self.illness_cost * sum(lasting**t for t in range(horizon - 1))
+            caught = [self._caught(*at, later) for at in zip(here, first, strict=True)]
+            value -= sum(caught)
         return Certificate(
-            value=float(self.initial.reshape(-1, 2).sum(1) @ self._healthy()[0]) - illness,
+            value=value,
             criterion="discounted",
             unit="return per person",
             kind="dp",
             horizon=horizon,
             gap=0.0,
             assumption="every policy, central and history dependent included, from the initial law; "
-            "the optimum if nobody were infected any more",
+            "the optimum if nobody were infected " + ("after the first step" if meeting else "any more"),
         )
 
-    def _healthy(self) -> tuple[Floats, Ints]:
-        """One person's best benefit from each node, ``(V,)``, and the action for it at each step, ``(horizon, V)``."""
+    def _caught(self, here: Floats, worth: Floats, ill: float) -> float:
+        """What the first step's infections at a node cost everybody at least, per person.
+
+        Args:
+            here: ``(2,)`` chances to stand there at first, susceptible and infected.
+            worth: ``(A,)`` of each action and all that follows, without infections; ill: cost of being infected then.
+        """
+        from scipy.stats import binom
+
+        if not here.any():
+            return 0.0
+        crowd, infected = np.arange(1, self.population + 1)[:, None], np.arange(self.population + 1)
+        law = binom.pmf(crowd, self.population, here.sum()) * binom.pmf(infected, crowd, here[INFECTED] / here.sum())
+        share = np.minimum(infected / crowd, 1.0)[..., None]
+        best = (worth - ill * -np.expm1(-self.beta * self.exposure * share)).max(-1)
+        return float((law * (crowd - infected) * (worth.max() - best)).sum()) / self.population
+
+    def _healthy(self) -> tuple[Floats, Floats, Ints]:
+        """Without infections: one person's best benefit from each node ``(V,)``, that with each first action
+        ``(V, A)``, and the best action at each step ``(horizon, V)``."""
         worth = np.where(self.legal[::2], self.benefit[:, None] * self.exposure, -np.inf)
-        values, actions = np.zeros(self.network.num_nodes), []
+        values, ahead, actions = np.zeros(self.network.num_nodes), worth, []
         for _ in range(self.evaluation[0]):
             ahead = worth + self.gamma * values[self._targets]
             values = ahead.max(1)
             actions.append(ahead.argmax(1))
-        return values, np.stack(actions[::-1])
+        return values, ahead, np.stack(actions[::-1])
 
     def heuristics(self) -> dict[str, Policy]:
         """stay_in, random, out, carefree, lockdown, threshold, and selfish (1-hop information)."""
         states = np.arange(self.network.num_states)
         careful = np.where(states % 2 == SUSCEPTIBLE, STAY_IN, GO_OUT)
-        carefree = np.eye(self.num_actions)[np.repeat(self._healthy()[1], 2, 1)]
+        carefree = np.eye(self.num_actions)[np.repeat(self._healthy()[2], 2, 1)]
         locked = carefree.copy()
         locked[: math.ceil(3 / max(self.delta, 1e-9))] = np.eye(self.num_actions)[careful]
         return {

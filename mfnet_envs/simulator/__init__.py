@@ -6,8 +6,9 @@ the arrays of a backend (``mfnet_envs.backends``), which alone draws.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,17 +16,22 @@ from numpy.typing import NDArray
 from mfnet_envs.arrays import Floats, Ints, array_of
 from mfnet_envs.backends import NUMPY, Backend, backend_of
 from mfnet_envs.backends.draws import multinomial, without_replacement
+from mfnet_envs.backends.reference import NumpyBackend
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy
 from mfnet_envs.simulator.agents import AgentStepper, AgentTransition
-from mfnet_envs.simulator.counts import CountsStepper, Trace, Transition
+from mfnet_envs.simulator.counts import CountsStepper, Flows, Trace, Transition
 from mfnet_envs.simulator.fluid import ArraysLike, expected_step
 from mfnet_envs.simulator.tables import ROUNDING, Tables, step_bytes
 from mfnet_envs.words import fits, shown, whole
 
+if TYPE_CHECKING:
+    from mfnet_envs.simulator.compiled import CompiledStepper
+
 __all__ = [
     "ROUNDING",
     "AgentTransition",
+    "Flows",
     "Simulator",
     "Trace",
     "Transition",
@@ -38,19 +44,21 @@ __all__ = [
 class Simulator:
     """Simulates a :class:`~mfnet_envs.model.LocalModel`.
 
-    One generator drives all B lanes of a batch in vectorised draws, so the path of a lane depends on the batch size.
+    On numpy one generator drives all B lanes of a batch in vectorised draws, so the path of a lane depends on the batch
+    size; the compiled backend's do not.
     ``pi`` and ``action_counts`` have rows for all S states or only for the T states that have a choice
     (``model.team_states``); both mean the same, the short form is cheap on networks with many layers.
 
     A simulator steps one law. Where the model reads a clock, ``simulator.at(t)`` is the one to step with at time t.
 
     Args:
-        backend: a name of ``mfnet_envs.backends`` or a backend; numpy by default. Arrays go in and come out as its own,
-            ``rng`` is made by :meth:`generator`.
+        backend: a name of ``mfnet_envs.backends`` or a backend; by default that of the environment variable
+            MFNET_BACKEND, else numpy. Arrays go in and come out as its own, ``rng`` is made by :meth:`generator`;
+            "compiled" also takes numpy's generators.
         traced: whether transitions also tell what agents saw of their own step (``Transition.trace``).
 
     Raises:
-        ValueError: no backend of that name.
+        ValueError: no backend of that name. ModuleNotFoundError: its library is not installed.
     """
 
     def __init__(self, model: LocalModel, backend: str | Backend | None = None, traced: bool = False) -> None:
@@ -59,6 +67,7 @@ class Simulator:
         self.model, self.backend, self.traced = model, backend_of(backend), traced
         self._tables = Tables(model, self.backend)
         self._counts = CountsStepper(self._tables, self.backend, traced)
+        self._compiled = self._stepper()
         self._in_force: list[Simulator] = []  # of the clocked model's other laws met so far
         self._tables_like: dict[tuple[str, ...], Tables] = {}
 
@@ -68,6 +77,18 @@ class Simulator:
             self.backend,
             self.traced,
         )  # the tables are made again: smaller, and whatever the library
+
+    def _stepper(self) -> CompiledStepper | None:
+        if self.backend.name != "compiled":
+            return None
+        from mfnet_envs.simulator.compiled import CompiledStepper
+
+        return CompiledStepper(self._tables, self._counts)
+
+    @property
+    def how(self) -> str:
+        """Which backend steps, and how much of a step is compiled."""
+        return self.backend.name if self._compiled is None else self._compiled.how
 
     def at(self, t: int) -> Simulator:
         """The simulator of ``model.at(t)``, built when first asked for; itself unless the model reads a clock."""
@@ -114,6 +135,8 @@ class Simulator:
         what, room = f"{shown(batch)} worlds of {len(initial):,} states", step_bytes(self.model)
         fits(what, whole("batch", batch), itemsize=room)
         self._check_generator(rng)
+        if self._compiled is not None:
+            return self._compiled.reset(rng, batch)
         if isinstance(rng, np.random.Generator):  # not by the cheaper of two ways: this is how published worlds began
             counts: Ints = asarray(rng.multinomial(n, initial, size=batch))
         else:
@@ -131,7 +154,7 @@ class Simulator:
             ValueError: something else. TypeError: ``rng`` is no generator.
         """
         self._check_generator(rng)
-        if self.backend is NUMPY and (type(counts) is not np.ndarray or counts.dtype.kind not in "iu"):
+        if isinstance(self.backend, NumpyBackend) and (type(counts) is not np.ndarray or counts.dtype.kind not in "iu"):
             counts = array_of("counts", counts, "iu")
         states = self.model.network.num_states
         if len(counts.shape) != 2 or counts.shape[1] != states:
@@ -140,7 +163,7 @@ class Simulator:
 
     def _table(self, name: str, table: Any, kinds: str) -> Any:
         """``table`` in the backend's arrays; numpy's must hold numbers."""
-        if self.backend is NUMPY and (type(table) is not np.ndarray or table.dtype.kind not in kinds):
+        if isinstance(self.backend, NumpyBackend) and (type(table) is not np.ndarray or table.dtype.kind not in kinds):
             table = array_of(name, table, kinds)
         return self.backend.asarray(table)
 
@@ -175,16 +198,19 @@ class Simulator:
         seen = self.backend.asnumpy(counts)
         if not policy.acts_as_team:
             return self.play(counts, policy.teams(seen, t), rng)
-        if not isinstance(rng, np.random.Generator):
+        drawn = rng.numpy() if self._compiled is not None and not isinstance(rng, np.random.Generator) else rng
+        if not isinstance(drawn, np.random.Generator):
             raise ValueError(
                 f"the teams of {type(policy).__name__} draw together, with numpy's generator: play it on "
                 f"Simulator(model), or Individually(policy) on the backend {self.backend.name!r}"
             )
-        return self.transition(counts, self.backend.asarray(policy.sample(seen, t, rng)), rng)
+        return self.transition(counts, self.backend.asarray(policy.sample(seen, t, drawn)), rng)
 
     def play(self, counts: Ints, pi: NDArray[np.floating], rng: Any) -> Transition:
         """:meth:`act` and :meth:`transition` in one, where agents draw independently: the same law, drawn cheaper."""
         counts, pi = self._crowds(counts, rng), self._table("pi", pi, "biuf")
+        if self._compiled is not None:
+            return self._compiled.play(counts, pi, rng)
         if self.model.quota is None:
             return self.transition(counts, self.act(counts, pi, rng), rng)
         return self._counts.play(counts, pi, rng)
@@ -200,9 +226,41 @@ class Simulator:
             ValueError: actions that do not sum to the counts, or a model that answers with NaN.
         """
         counts, action_counts = self._crowds(counts, rng), self._table("action_counts", action_counts, "iu")
+        if self._compiled is not None:
+            return self._compiled.transition(counts, action_counts, rng)
         actions = self._counts.actions(counts, action_counts)
         served, unserved = self._counts.ration(counts, actions, rng)
         return self._counts.move(counts, actions, served, unserved, rng)
+
+    def rollout(
+        self,
+        policy: Policy,
+        counts: Ints,
+        t: int,
+        steps: int,
+        rng: Any,
+        *,
+        keep: float = 1.0,
+        recorded: Collection[str] = ("earned",),
+    ) -> Flows | None:
+        """Up to ``steps`` steps by a policy in one piece, if this backend and this policy can: else None, and
+        :meth:`follow` steps it.
+
+        In one piece go agents that draw for themselves by their team's size, on the compiled backend, where reward and
+        kernel read the same crowd; under one law, so that a clocked model is stepped to the end of its hour. Each step
+        draws what :meth:`play` would.
+
+        Args:
+            t: the first step, as policies and clocks count.
+            keep: the chance that a world goes on after a step, instead of starting afresh.
+            recorded: which of the fields of :class:`~mfnet_envs.simulator.Flows`.
+        """
+        now = self.at(t)
+        if now._compiled is None or policy.acts_as_team or type(policy).play is not Policy.play:
+            return None
+        if self.model.period is not None:
+            steps = next((k for k in range(1, steps) if self.at(t + k) is not now), steps)
+        return now._compiled.roll(policy, now._crowds(counts, rng), t, steps, rng, keep, recorded)
 
     # -- agents ---------------------------------------------------------------------------------------------------
 
@@ -217,20 +275,22 @@ class Simulator:
             ``(next_states (B, N), rewards (B, N))``, the rewards of (1); numpy's, whatever the backend.
 
         Raises:
-            ValueError: ``rng`` is not numpy's.
+            ValueError: ``rng`` is not numpy's, on another backend than the compiled one.
         """
         result = self.transition_agents(states, actions, rng)
         return result.next_states, result.rewards
 
     def transition_agents(self, states: Ints, actions: Ints, rng: np.random.Generator) -> AgentTransition:
         """:meth:`step_agents`, and who was served."""
-        if not isinstance(rng, np.random.Generator):
+        if self._compiled is None and not isinstance(rng, np.random.Generator):
             raise ValueError("agents one by one are drawn with numpy; pass rng=np.random.default_rng(seed)")
         s, a = self.model.legal.shape
         states, actions = _places("states", states, s), _places("actions", actions, a)
         if states.shape != actions.shape or states.ndim != 2:
             shapes = f"{states.shape} and {actions.shape}"
             raise ValueError(f"states and actions must have one shape, (worlds, agents), not {shapes}")
+        if self._compiled is not None:
+            return self._compiled.step_agents(states, actions, rng)
         return self._agents.step(states, actions, rng)
 
     @cached_property
@@ -265,7 +325,7 @@ class Simulator:
 
     @cached_property
     def _in_numpy(self) -> Tables:
-        return self._tables if self.backend is NUMPY else Tables(self.model, NUMPY)
+        return self._tables if isinstance(self.backend, NumpyBackend) else Tables(self.model, NUMPY)
 
 
 def _places(name: str, values: Any, end: int) -> Ints:

@@ -50,6 +50,28 @@ class Transition(NamedTuple):
     trace: Trace | None = None
 
 
+class Flows(NamedTuple):
+    """T steps of B worlds, as far as they were asked for: what was not has no steps. See
+    ``backends/steps.py``.
+
+    Attributes:
+        final: ``(B, S)`` where the worlds stand.
+        crowd, next_crowd: ``(T, B, V, G)`` before a step, and at the true successor.
+        actions, unserved: ``(T, B, R, A)``; served: ``(T, B, R)``; earned: ``(T, B, V)``; cut: ``(T, B)`` bool.
+        traces: where the simulator is ``traced``.
+    """
+
+    final: Any
+    crowd: Any
+    next_crowd: Any
+    actions: Any
+    unserved: Any
+    served: Any
+    earned: Any
+    cut: Any
+    traces: tuple[Trace, ...]
+
+
 class CountsStepper:
     """The law (6) of crowds, on the arrays of a backend; ``traced`` steps draw the same and tell more of it."""
 
@@ -133,7 +155,7 @@ class CountsStepper:
             (moving,) = self.xp.nonzero(((counts > 0) & tables.transit).reshape(-1))  # few: most are empty
             state = moving % states
             following = add_at(following.reshape(-1), moving - state + tables.arrivals[state], crowd[moving])
-        trace = self._trace(rewards, actions, flows, moves) if self.traced else None
+        trace = self.trace_of(rewards, actions, flows, moves) if self.traced else None
         return Transition(following.reshape(counts.shape), paid, actions, total(served), unserved, trace)
 
     def _scatter(self, rng: Any, k: int, flow: Any, following: Any, moves: dict[int, Any]) -> Any:
@@ -147,7 +169,7 @@ class CountsStepper:
         base = self.backend.asarray(np.arange(len(following))[:, None] * following.shape[1])
         return add_at(following.reshape(-1), base + successors.reshape(-1), landed).reshape(following.shape)
 
-    def _trace(self, rewards: Any, actions: Any, flows: dict[int, Any], moves: dict[int, Any]) -> Trace:
+    def trace_of(self, rewards: Any, actions: Any, flows: dict[int, Any], moves: dict[int, Any]) -> Trace:
         """See :class:`Trace`; what is not seen by an agent that acted does not get in."""
         branches = range(len(self.branches))
         went = self.xp.stack([self.xp.broadcast_to(flows[k], actions.shape) for k in branches], axis=-1)

@@ -48,7 +48,7 @@ class Tables:
         consecutive = (np.diff(model.groups) >= 0).all()
         self.group_starts = np.unique(model.groups, return_index=True)[1] if consecutive else None
         self.transit, self.in_transit = asarray(model.transit), asarray(np.flatnonzero(model.transit))
-        self.arrivals = asarray(_arrivals(model))
+        self.arrivals = asarray(arrivals(model))
         self.rate = None if model.quota is None else asarray(model.quota.rate[active])
         rationed = None if model.quota is None else model.quota.branch
         self.open_branches = [k for k in range(len(model.branches)) if k != rationed]
@@ -197,7 +197,7 @@ def _of_active(branch: Branch, active: Ints) -> tuple[Ints, Floats]:
     return np.where(probabilities > 0, successors, likely), probabilities / probabilities.sum(2, keepdims=True)
 
 
-def _arrivals(model: LocalModel) -> Ints:
+def arrivals(model: LocalModel) -> Ints:
     """``(S,)``: where the last branch most likely sends each state's first legal action; in transit, the only place."""
     last, states = model.branches[-1], np.arange(model.network.num_states)
     column = model.first_legal if last.successors.shape[1] > 1 else 0
@@ -212,7 +212,7 @@ def landings(model: LocalModel) -> tuple[Ints, Ints]:
     are; their steps mean nothing.
     """
     states = np.arange(len(model.transit))
-    at, steps = np.where(model.transit, _arrivals(model), states), model.transit.astype(np.int64)
+    at, steps = np.where(model.transit, arrivals(model), states), model.transit.astype(np.int64)
     for _ in range(len(states).bit_length()):  # twice as far each time
         at, steps = at[at], steps + steps[at]
     row = np.full(len(states), -1)

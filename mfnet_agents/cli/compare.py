@@ -1,0 +1,109 @@
+"""``mfnet compare``: contenders x instances x seeds, and the tables that follow."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from mfnet_agents.cli.arguments import add_json, answer, needs, positive, print_json
+
+HELP = "run contenders on the instances of a suite, with equal budgets, and rank them with intervals"
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "suite", metavar="SUITE", nargs="?",
+        help="mfnet-smoke-v1 (minutes), mfnet-core-v1 (overnight), or FILE.json; with --resume the folder knows it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--contenders", nargs="+", action="extend", metavar="NAME",
+        help="learners, heuristics, planners, an algorithm (DecNeuralAC, DecNeuralAC:critic_form=v, own.py:Config) or "
+        "planner:replan; default: the suite's",
+    )  # fmt: skip
+    parser.add_argument("--instances", nargs="+", action="extend", metavar="NAME", help="some of the suite's instances")
+    parser.add_argument("--seeds", type=positive, metavar="N", help="training seeds 0 .. N-1 (default: the suite's)")
+    parser.add_argument("--budget", type=positive, metavar="STEPS", help="environment steps of every learner")
+    parser.add_argument(
+        "--tune", type=positive, metavar="N",
+        help="first try N configurations of every learner on the suite's tuning instances, and play the best",
+    )  # fmt: skip
+    parser.add_argument("--jobs", type=positive, metavar="N", help="processes at a time (default: one per core)")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default comparisons/SUITE)")
+    parser.add_argument("--resume", action="store_true", help="go on; nothing that has ended is run again")
+    add_json(parser, "one JSON object per line")
+
+
+def run(options: argparse.Namespace) -> int:
+    needs("torch", "agents")
+    from mfnet_agents.comparison import exports, runner
+    from mfnet_agents.comparison.standings import Standings
+    from mfnet_agents.progress import choose
+
+    shown = choose(machine=options.json)
+    plan, folder = plan_of(options)
+    if not options.resume:
+        folder.must_be_new()
+    with folder.owned():
+        if not (options.resume and folder.is_begun()):
+            folder.begin(plan, command=shlex.join(["mfnet", *sys.argv[1:]]))
+        jobs = [*plan.tuning_jobs, *plan.jobs]
+        left = sum(not folder.is_done(job) for job in jobs)
+        shown.say(f"{folder.path}: {left} of {len(jobs)} jobs to run")
+
+        def tell(event: Any) -> None:
+            if options.json:
+                print_json({"event": "job", **event.to_dict()})
+            else:
+                shown.say(event.sentence)
+
+        try:
+            runner.execute(folder, plan, workers=options.jobs or cores(), tell=tell)
+        except KeyboardInterrupt:
+            place = shlex.quote(str(folder.path))
+            done = sum(folder.is_done(job) for job in jobs)
+            shown.say(f"stopped; {done} of {len(jobs)} jobs are done; mfnet compare --out {place} --resume goes on")
+            return 130
+        standings = Standings(folder)
+        said = exports.write_all(standings, folder.path)
+    if options.json:
+        print_json({"event": "result", **exports.as_record(standings), "folder": str(folder.path)})
+    else:
+        print(exports.as_text(standings))
+        for sentence in (*said, f"everything is in {folder.path}; `mfnet report {folder.path}` writes a page about it"):
+            print(sentence)
+    return 0
+
+
+def plan_of(options: argparse.Namespace) -> tuple[Any, Any]:
+    """The plan and the folder that the arguments ask for.
+
+    Raises:
+        UsageError: no suite, or something in it that is not there. RunError: another comparison stands there.
+    """
+    from mfnet_agents.cli.arguments import UsageError
+    from mfnet_agents.comparison.plan import ComparisonFolder, default_folder, make_plan
+    from mfnet_agents.comparison.suites import suite, suites
+
+    asked = (options.contenders, options.instances, options.seeds, options.budget, options.tune)
+    if options.suite is None:
+        if not (options.resume and options.out):
+            raise UsageError(f"name a suite ({', '.join(suites())}, or FILE.json), or a folder: --out DIR --resume")
+        if any(each is not None for each in asked):
+            raise UsageError("a comparison goes on as it was started: leave everything but --out and --jobs out")
+        folder = ComparisonFolder(options.out)
+        return folder.plan(), folder
+    plan = answer(make_plan, answer(suite, options.suite), *asked)
+    folder = ComparisonFolder(options.out or default_folder(plan))
+    if options.resume and folder.is_begun():
+        folder.must_be_of(plan)
+    return plan, folder
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1

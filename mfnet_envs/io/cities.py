@@ -1,0 +1,231 @@
+"""One door for files of cities; a plain pair of CSV files, and counts of trips, for whoever has no other.
+
+``zones.csv`` has a column ``zone`` and, where they are known, ``x``, ``y`` and ``neighbours`` (the zones that share a
+border, separated by blanks; one of the two needs to name the other). ``trips.csv`` has ``time`` (when a slot begins, in
+minutes of the day or as ``7:30``), ``origin``, ``destination``, ``demand`` (mean requests in that slot),
+``travel_time`` (minutes) and ``fare``. A slot without rows has no requests.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.io.city_data import CityData, filled_in
+from mfnet_envs.io.csv_rows import Row, rows
+from mfnet_envs.io.files import demand_table, reading
+from mfnet_envs.io.notes import Notes
+from mfnet_envs.io.reading import Place, numbered
+from mfnet_envs.io.rl4amod import mean, read_rl4amod
+from mfnet_envs.io.tlc import TripTable
+from mfnet_envs.words import did_you_mean, is_whole, non_negative, positive, shown, whole
+
+ZONES, TRIPS = "zones.csv", "trips.csv"
+TIME = re.compile(r"(\d{1,2}):([0-5]\d)", re.ASCII)
+A_DAY = 1440
+
+
+def load_city(path: str | os.PathLike[str], **options: Any) -> CityData:
+    """A city from a folder with ``zones.csv`` and ``trips.csv``, or from RL4AMOD's ``scenario_<city>.json``.
+
+    Args:
+        options: of :func:`read_city_csv` or :func:`mfnet_envs.io.read_rl4amod`.
+
+    Raises:
+        TypeError: no path, or an option that the reader does not have. FileNotFoundError: there is no such file.
+        NetworkFileError: a bad file.
+    """
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        raise TypeError(f"a city is named by the path of a file or folder, not {shown(path)}")
+    reader = read_rl4amod if Path(path).suffix.lower() == ".json" else read_city_csv
+    known = [name for name, of in signature(reader).parameters.items() if of.kind is of.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            meant = did_you_mean(option, known).rstrip(".")
+            raise TypeError(f"{reader.__name__} has no option {option!r}: it has {', '.join(known)}{meant}")
+    return reader(path, **options)
+
+
+def read_city_csv(
+    folder: str | os.PathLike[str],
+    *,
+    step: float | None = None,
+    cars: int | None = None,
+    cost: float = 0.0,
+    turnaround: int = 0,
+) -> CityData:
+    """A city from ``zones.csv`` and ``trips.csv``.
+
+    Empty cars need between two zones what rides need in the mean, and where there are none they go over other zones.
+
+    Args:
+        step: minutes; default: the least time between two slots. cars, cost, turnaround: as in :class:`CityData`.
+
+    Raises:
+        ValueError: an argument out of its range. FileNotFoundError: no such folder. NetworkFileError: the first field
+        that is not as the format has it.
+    """
+    if step is not None:
+        positive(step=step)
+    non_negative(cost=cost)
+    whole("turnaround", turnaround, 0)
+    if cars is not None:
+        whole("cars", cars)
+    notes = Notes()
+    with reading(folder, "folder of a city", folder=True) as place:
+        zones = list(rows(Path(folder) / ZONES, "zone"))
+        place_of = numbered((row.place, row.text("zone")) for row in zones)
+        trips = list(rows(Path(folder) / TRIPS, "time", "origin", "destination", "demand", "travel_time", "fare"))
+        minutes = np.array([_minute(row) for row in trips], np.int64)
+        slots = np.unique(minutes)
+        if not slots.size:
+            Place(str(Path(folder) / TRIPS)).fail("it lists no trips")
+        if step is None:
+            step = float(np.diff(slots).min()) if len(slots) > 1 else 60.0
+            notes.say(
+                f"a step lasts {step:g} minutes, "
+                + ("the least time between two slots" if len(slots) > 1 else "since there is one slot only")
+            )
+        at = ((minutes - slots[0]) // step).astype(np.int64)
+        tables = [demand_table(place, len(place_of), int(at.max()) + 1) for _ in range(3)]
+        requests, spent, fares = (table.reshape(-1, len(place_of), len(place_of)) for table in tables)
+        if len(np.unique(at)) < len(slots):
+            notes.say("slots that begin in the same step are added up")
+        for t, row in zip(at, trips, strict=True):
+            ends = t, *(row.place.node(row.text(end), end, place_of) for end in ("origin", "destination"))
+            asked = row.place.number(row.text("demand"), "demand", "non-negative")
+            requests[ends] += asked
+            spent[ends] += asked * row.place.number(row.text("travel_time"), "travel_time", "positive")
+            fares[ends] += asked * row.place.number(row.text("fare"), "fare", "non-negative")
+        empty, filled = filled_in(mean(spent.sum(0), requests.sum(0)))
+        notes.say("empty cars need between two zones what rides need in the mean over the day")
+        if filled:
+            notes.say(f"no rides are listed between {filled} pairs of zones: empty cars drive there over other zones")
+        return CityData(
+            name=Path(folder).resolve().name,
+            zones=tuple(place_of),
+            step=float(step),
+            start=int(slots[0]),
+            demand=requests,
+            travel_time=np.nan_to_num(mean(spent, requests)),
+            fare=np.nan_to_num(mean(fares, requests)),
+            empty_time=empty,
+            neighbours=_borders(zones, place_of),
+            coordinates=_coordinates(zones, notes),
+            cars=cars,
+            cost=float(cost),
+            turnaround=turnaround,
+            notes=notes.sentences(),
+        )
+
+
+def city_of_trips(
+    table: TripTable,
+    *,
+    weekday: int,
+    hour: int,
+    hours: int = 1,
+    step: float = 5.0,
+    fare: float = 2.5,
+    fare_per_minute: float = 1.0,
+    neighbours: Iterable[tuple[int, int]] = (),
+    cars: int | None = None,
+    cost: float = 0.0,
+    name: str = "a city of the TLC's records",
+) -> CityData:
+    """A city from counted trips: some hours of a mean day, each slot's requests spread evenly over its steps.
+
+    The records keep no fares in a table, so a ride pays ``fare + fare_per_minute`` times its minutes.
+
+    Args:
+        weekday: 0 = Monday; hour: of the day at which the first step begins; hours: how many.
+        neighbours: pairs of LocationIDs that share a border, where empty cars shall go to such zones only.
+
+    Raises:
+        ValueError: an argument out of its range. NetworkFileError: nobody rides then.
+    """
+    for what, value, end in (("weekday", weekday, 7), ("hour", hour, 24)):
+        if not (is_whole(value) and value < end):
+            raise ValueError(f"{what} must be an integer 0 .. {end - 1}, not {shown(value)}")
+    whole("hours", hours)
+    positive(step=step)
+    non_negative(fare=fare, fare_per_minute=fare_per_minute, cost=cost)
+    minute = 60 * hour + step * np.arange(max(1, int(60 * hours // step)))
+    slot = (minute * table.trips.shape[1] // A_DAY).astype(np.int64)
+    days = (weekday + slot // table.trips.shape[1]) % 7
+    each = [table.trips_per_hour(int(d), int(s)) for d, s in zip(days, slot % table.trips.shape[1], strict=True)]
+    demand = np.stack(each) * (step / 60)
+    minutes, filled = filled_in(table.minutes)
+    within = np.diagonal(table.minutes)
+    np.fill_diagonal(minutes, np.where(np.isnan(within), step, within))
+    notes = Notes()
+    notes.say(f"a ride pays {fare:g} and {fare_per_minute:g} a minute: the table has no fares")
+    notes.say("rides and empty cars need at all hours what rides need in the mean")
+    if filled:
+        notes.say(f"no rides are counted between {filled} pairs of zones: cars drive there over other zones")
+    place = {int(zone): v for v, zone in enumerate(table.zones)}
+    pairs = np.array(
+        sorted({(min(v, w), max(v, w)) for v, w in _known_pairs(neighbours, place, notes)}), np.int64
+    ).reshape(-1, 2)
+    return CityData(
+        name=name,
+        zones=tuple(place),
+        step=float(step),
+        start=60 * hour,
+        demand=demand,
+        travel_time=np.broadcast_to(minutes, demand.shape),
+        fare=np.broadcast_to(fare + fare_per_minute * minutes, demand.shape),
+        empty_time=minutes * (1 - np.eye(len(place))),
+        neighbours=pairs,
+        cars=cars,
+        cost=float(cost),
+        notes=notes.sentences(),
+    )
+
+
+def _known_pairs(
+    neighbours: Iterable[tuple[int, int]], place: dict[int, int], notes: Notes
+) -> Iterable[tuple[int, int]]:
+    """Pairs of places; those with a zone that is not in the table are counted and left out."""
+    pairs = [(int(v), int(w)) for v, w in neighbours if v != w]
+    known = [(place[v], place[w]) for v, w in pairs if v in place and w in place]
+    if len(known) < len(pairs):
+        notes.say(f"{len(pairs) - len(known)} borders of zones without trips are left out")
+    return known
+
+
+def _minute(row: Row) -> int:
+    """The minute of the day at which a slot begins."""
+    text = row.text("time")
+    if clock := TIME.fullmatch(text):
+        return 60 * int(clock[1]) + int(clock[2])
+    return row.place.whole(text, "time")
+
+
+def _borders(zones: list[Row], place_of: dict[str, int]) -> Ints:
+    """``(E, 2)`` pairs of zones, each once."""
+    pairs = set()
+    for v, row in enumerate(zones):
+        for name in row.fields.get("neighbours", "").split():
+            w = row.place.node(name, "neighbours", place_of)
+            if w == v:
+                row.place.fail(f"zone {shown(name)} is a neighbour of itself")
+            pairs.add((min(v, w), max(v, w)))
+    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
+
+
+def _coordinates(zones: list[Row], notes: Notes) -> Floats | None:
+    """``(V, 2)``, or None where some zone has none."""
+    known = [row for row in zones if {"x", "y"} <= set(row.fields)]
+    if len(known) < len(zones):
+        if known:
+            notes.say(f"coordinates are not used: {len(zones) - len(known)} zones have none")
+        return None
+    return np.array([[row.place.number(row.text(axis), axis) for axis in "xy"] for row in zones])
