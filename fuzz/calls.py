@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ VIEWS: dict[str, tuple[Callable[..., Any], Any]] = {
 }
 NOT_OPTIONS = {"model", "name", "self", "num_envs"}
 SMALL = {"population": 12}
+BACKENDS = ("numpy", "compiled") if find_spec("numba") else ("numpy",)
 
 
 def ids(rng: np.random.Generator) -> str:
@@ -74,6 +76,8 @@ class Keywords:
         if rng.random() < 0.03:
             asked[pick(rng, ["gama", "populaton", "", "self"])] = 1
         options = {**SMALL, **asked}
+        if "backend" in takes and rng.random() < 0.1:
+            options |= {"backend": "compiled"}
         told = ", ".join(f"{n}={odd.shown(v)}" for n, v in options.items())
         note(folder, f"{view} of {id}: {told}")
         with warnings.catch_warnings():
@@ -89,11 +93,11 @@ class Keywords:
                 attempt(lambda: env.heuristics())
 
 
-def play(env: Any, view: str, rng: np.random.Generator, told: str) -> None:
+def play(env: Any, view: str, rng: np.random.Generator, told: str, backend: str | None = None) -> None:
     """Reset and two steps with sampled actions; what comes out is finite."""
     seed = int(rng.integers(100))
     if view == "model":
-        simulator = attempt(lambda: mfnet_envs.Simulator(env))
+        simulator = attempt(lambda: mfnet_envs.Simulator(env, backend))
         draws = simulator.generator(seed)
         counts = attempt(lambda: simulator.reset(draws, 2))
         pi = env.legal[env.team_states] / env.legal[env.team_states].sum(1, keepdims=True)
@@ -322,12 +326,13 @@ class Measures:
 
         key = pick(rng, list(PLACES))
         model = mfnet_envs.make_model(key.strip(), **PLACES[key])
-        simulator, draws = mfnet_envs.Simulator(model), np.random.default_rng(0)
+        backend = pick(rng, BACKENDS)
+        simulator, draws = mfnet_envs.Simulator(model, backend), np.random.default_rng(0)
         counts = simulator.reset(draws, 2)
         policy, x = uniform(model), odd.value(rng)
         pi = np.where(model.legal, 1.0, 0.0) / model.legal.sum(1, keepdims=True)
         doors: dict[str, Callable[[], Any]] = {
-            "evaluate worlds": lambda: mfnet_envs.evaluate(model, policy, worlds=x, steps=2, warmup=0),
+            "evaluate worlds": lambda: mfnet_envs.evaluate(model, policy, worlds=x, steps=2, warmup=0, backend=backend),
             "evaluate steps": lambda: mfnet_envs.evaluate(model, policy, worlds=2, steps=_few(x), warmup=0),
             "evaluate warmup": lambda: mfnet_envs.evaluate(model, policy, worlds=2, warmup=x),
             "evaluate backend": lambda: mfnet_envs.evaluate(model, policy, worlds=2, backend=x),
@@ -446,7 +451,7 @@ class Networks:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model = attempt(build)
-            play(model, "model", rng, id)
+            play(model, "model", rng, id, pick(rng, BACKENDS))
             bound = attempt(model.bound)
             if bound is not None and not np.isfinite(bound.value):
                 raise Fault("silent", f"{id}: the bound is {bound.value}", "bound not finite")

@@ -32,7 +32,7 @@ class Tables:
     name, share = "tables", 3.0
 
     def run(self, rng: np.random.Generator, folder: Path) -> None:
-        form = FORMATS[int(rng.integers(len(FORMATS)))]
+        form = self.formats()[int(rng.integers(len(self.formats())))]
         whole = form.sample(rng)
         tables, change = (whole, "nothing") if rng.random() < 0.15 else spoil_tables(rng, whole)
         styled = bool(rng.random() < 0.5)
@@ -48,30 +48,39 @@ class Tables:
         if wanted is None and change == "nothing":
             raise Fault("traceback", f"the harness cannot read its own {form.name}: {why}")
         try:
-            network, said = self.read(path)
+            found, said = self.read(path)
         except Refused as refused:
             if change == "nothing":
                 raise Fault(
                     "silent", f"a valid {form.name} is refused: {refused}", f"valid {form.name} refused"
                 ) from None
             raise
-        check(network)
         if why == "unsure" or new(said, usual):
             return
         cause = f"{form.name}: {change.split(':')[0].split('[')[0]}{change.split(':')[0].partition(']')[2]}"
         if wanted is None:
             raise Fault("silent", f"{change}: accepted without a word ({why})", f"{cause} accepted")
-        if differs := truth.difference(read_back(network), wanted):
+        if differs := self.difference(found, wanted):
             raise Fault("silent", f"{change}: {differs}", f"{cause} differs")
 
     @staticmethod
-    def read(path: Path) -> tuple[io.NetworkData, list[str]]:
+    def formats() -> tuple[Format, ...]:
+        return FORMATS
+
+    @staticmethod
+    def read(path: Path) -> tuple[Any, list[str]]:
+        """What mfnet reads, its promises checked, and what it says."""
         with heard() as said:
             network = attempt(lambda: io.load(path), (OSError,), names=path.parent.name)
+        check(network)
         return network, [*said, *notes(network)]
 
     @staticmethod
-    def wanted(form: Format, tables: Any) -> tuple[truth.Truth | None, str]:
+    def difference(found: Any, wanted: Any) -> str:
+        return truth.difference(read_back(found), wanted)
+
+    @staticmethod
+    def wanted(form: Format, tables: Any) -> tuple[Any, str]:
         try:
             return form.read(tables), ""
         except truth.Unsure:

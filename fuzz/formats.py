@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +29,7 @@ class Format:
     name: str
     sample: Callable[[np.random.Generator], Tables]
     write: Callable[[np.random.Generator, Tables, Path, bool], Path]
-    read: Callable[[Tables], truth.Truth]
+    read: Callable[[Tables], truth.Truth | truth.City]
     loose: tuple[str, ...]
 
 
@@ -331,4 +332,80 @@ FORMATS = (
     Format("gml", zoo_tables, write_gml, truth.zoo, ("nodes", "edges")),
     Format("graphml", zoo_tables, write_graphml, truth.zoo, ("nodes", "edges")),
     Format("osmnx", osmnx_tables, write_osmnx, truth.osmnx, ("nodes", "edges")),
+)
+
+# -- cities -----------------------------------------------------------------------------------------------------------
+
+
+def _rides(rng: np.random.Generator, n: int, times: list[int]) -> list[tuple[int, int, int]]:
+    """(time, origin, destination): both ways round a ring at some time, others at others."""
+    found = {(times[int(rng.integers(len(times)))], a, b) for a, b in _ring(rng, n)}
+    found |= {(time, int(rng.integers(n)), int(rng.integers(n))) for time in times}
+    return sorted(found)
+
+
+def city_csv_tables(rng: np.random.Generator) -> Tables:
+    n, first = int(rng.integers(3, 6)), 60 * int(rng.integers(0, 23))
+    times = [first + 5 * k for k in range(int(rng.integers(1, 4)))]
+    zones = []
+    for v in range(n):
+        x, y = _place(rng)
+        near = f"Z{(v + 1) % n}" if rng.random() < 0.6 or v == 0 else ""
+        zones.append({"zone": f"Z{v}", "x": x, "y": y, "neighbours": near})
+    trips = []
+    for time, a, b in _rides(rng, n, times):
+        clock = f"{time // 60}:{time % 60:02}" if rng.random() < 0.5 else str(time)
+        row = {"time": clock, "origin": f"Z{a}", "destination": f"Z{b}", "demand": _size(rng, 3)}
+        trips.append({**row, "travel_time": _size(rng, 9), "fare": _size(rng, 12)})
+    return {"zones": zones, "trips": trips}
+
+
+def write_city_csv(rng: np.random.Generator, tables: Tables, folder: Path, styled: bool) -> Path:
+    folder = folder / "port"
+    folder.mkdir()
+    for name in ("zones", "trips"):
+        _put(folder / f"{name}.csv", _csv(tables[name], rng, styled), rng, styled)
+    return folder
+
+
+def rl4amod_tables(rng: np.random.Generator) -> Tables:
+    nlat, nlon, hour = int(rng.integers(1, 3)), int(rng.integers(2, 4)), int(rng.integers(0, 23))
+    n, step = nlat * nlon, pick(rng, ["3", "5"])
+    long = int(step)
+    demand = [
+        {"time_stamp": str(time), "origin": str(a), "destination": str(b), "demand": _size(rng, 3),
+         "travel_time": _size(rng, 9), "price": _size(rng, 12)}
+        for time, a, b in _rides(rng, n, [60 * hour + k for k in range(0, 20 * long, 7)])
+    ]  # fmt: skip
+    empty = [
+        {"time_stamp": str(at), "origin": str(a), "destination": str(b), "reb_time": _size(rng, 9)}
+        for at in (hour, hour + 1) for a in range(n) for b in range(n) if a != b
+    ]  # fmt: skip
+    cars = [{"hour": str(at), "acc": str(n * int(rng.integers(1, 40)))} for at in (hour, hour + 1)]
+    return {
+        "head": [{"nlat": str(nlat), "nlon": str(nlon)}],
+        "demand": demand,
+        "rebTime": empty,
+        "totalAcc": cars,
+        "topology_graph": [{"i": str(v), "j": str((v + 1) % n)} for v in range(n)],
+        "parameters": [{"demand_ratio": _size(rng), "json_hr": str(hour), "beta": _size(rng, 0.3), "test_tstep": step}],
+    }
+
+
+def write_rl4amod(rng: np.random.Generator, tables: Tables, folder: Path, styled: bool) -> Path:
+    def numbers(rows: list[Row]) -> list[dict[str, object]]:
+        return [{key: truth.json_value(text) for key, text in row.items()} for row in rows]
+
+    space = int(rng.integers(0, 3)) if styled else None
+    lists = {name: numbers(tables[name]) for name in ("demand", "rebTime", "totalAcc", "topology_graph")}
+    head = numbers(tables["head"])[0] if tables["head"] else {}
+    known = {"dockland": numbers(tables["parameters"])[0]} if tables["parameters"] else {}
+    for name, content in (("calibrated_parameters", known), ("scenario_dockland", {**head, **lists})):
+        path = _put(folder / f"{name}.json", json.dumps(content, indent=space) + "\n", rng, styled)
+    return path
+
+
+CITIES = (
+    Format("csv", city_csv_tables, write_city_csv, truth.city_csv, ("zones", "trips")),
+    Format("rl4amod", rl4amod_tables, write_rl4amod, truth.rl4amod, ("demand", "rebTime", "totalAcc")),
 )

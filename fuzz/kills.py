@@ -172,6 +172,74 @@ def whole(variant: str) -> tuple[dict[str, Any], float]:
     return found
 
 
+SUITE = {
+    "id": "tiny", "seeds": 1, "budget": 64, "points": 2, "choice_worlds": 2, "choice_seed": 1, "test_worlds": 2,
+    "test_seed": 2, "planner_worlds": 2, "contenders": ["heuristics"],
+    "instances": [{
+        "name": "g", "env": "MFNet-Grid-v0",
+        "env_config": {"rows": 2, "cols": 2, "population": 6, "horizon": 5}
+    }],
+}  # fmt: skip
+CONTENDERS = ["heuristics", "DecNeuralAC:num_envs_per_env_runner=2,rollout_fragment_length=4"]
+CLOCKS = ("cpu_s", "train_cpu_s", "peak_mb")
+
+
+class Compares:
+    """`mfnet compare`, killed and resumed; the processes of its jobs end with it, wherever they are."""
+
+    name, share = "kill-compare", 1.0
+    COMMAND = ("compare", "tiny.json", "--out", "c", "--jobs", "1", "--contenders", *CONTENDERS)
+
+    def run(self, rng: np.random.Generator, folder: Path) -> Counter[str]:
+        wanted, seconds = compared()
+        counted = Counter[str]()
+        (folder / "tiny.json").write_text(json.dumps(SUITE))
+        for left in range(5, -1, -1):
+            death = Death.drawn(rng, seconds, OPERATIONS) if left else None
+            if death is not None and death.at and rng.random() < 0.5:  # its own operations are few, those of jobs many
+                death = Death(seconds=float(rng.uniform(0, seconds)))
+            answer = mfnet([*self.COMMAND, "--resume"], Surroundings(folder), death)
+            if answer is not None and answer.code != 0:
+                raise Fault("lost", f"{counted} {death}: exit code {answer.code}: {answer.err[-1500:]}", _cause(answer))
+            counted["kills"] += answer is None
+        compare(standing(folder / "c"), wanted)
+        return counted
+
+
+def standing(place: Path) -> dict[str, Any]:
+    """What a comparison has come to, without clocks and logs."""
+    files = sorted(p for p in place.rglob("*") if p.is_file() and p.name != "log.txt")
+    found: dict[str, Any] = {"files": [str(p.relative_to(place)) for p in files]}
+    for path in files:
+        if path.name == "result.json":
+            result = json.loads(path.read_text())
+            rows = [{k: v for k, v in row.items() if k not in CLOCKS} for row in result["rows"]]
+            found[str(path.relative_to(place))] = {**result, "peak_mb": 0, "rows": rows}
+        elif path.suffix in (".md", ".tex", ".csv"):
+            found[path.name] = path.read_bytes()
+    return found
+
+
+@cache
+def compared() -> tuple[dict[str, Any], float]:
+    """The comparison that nobody kills, and how long it takes; once in a process."""
+    import tempfile
+
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-whole-")) / "case"
+    folder.mkdir()
+    (folder / "tiny.json").write_text(json.dumps(SUITE))
+    began = time.monotonic()
+    answer = mfnet(Compares.COMMAND, Surroundings(folder))
+    assert answer is not None
+    if answer.code != 0:
+        raise Fault("traceback", f"a plain comparison fails: {answer.err[-1500:]}", "a plain comparison fails")
+    found = standing(folder / "c"), time.monotonic() - began
+    if any(row["error"] for name, of in found[0].items() if name.endswith("result.json") for row in of["rows"]):
+        raise Fault("traceback", f"a plain comparison has failures: {found[0]}", "a plain comparison fails")
+    shutil.rmtree(folder.parent)
+    return found
+
+
 class Files:
     """`to_npz`, `mfnet env render --out`, `mfnet report`, killed: the file is the old one or the new one, and alone."""
 

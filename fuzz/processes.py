@@ -16,6 +16,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import process
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,7 @@ def _be_program(
         resource.setrlimit(resource.RLIMIT_CPU, (_seconds_used() + CPU_SECONDS, resource.RLIM_INFINITY))
         _take_streams(around, out, err)
         os.chdir(around.cwd)
+        process.ORIGINAL_DIR = os.getcwd()  # where processes of its own begin
         if around.gone:
             os.rmdir(around.cwd)
         if death is not None and death.at:

@@ -16,8 +16,9 @@ import numpy as np
 
 from fuzz import odd
 from fuzz.files import odd_array, odd_json
+from fuzz.formats import city_csv_tables, write_city_csv
 from fuzz.judging import Fault, Refused, attempt, place, told
-from fuzz.kills import PLACE, train
+from fuzz.kills import CONTENDERS, PLACE, SUITE, train
 from fuzz.mutations import nasty, pick, spoil_bytes, spoil_kind
 from fuzz.processes import Answer, Surroundings, mfnet
 
@@ -356,7 +357,13 @@ class Commands:
         if rng.random() < 0.3:
             shutil.copytree(trained(False)[0], run)
         (here / "my town").mkdir()
+        write_city_csv(rng, city_csv_tables(rng), here, False)
+        (here / "tiny.json").write_text(json.dumps(SUITE))
         argv = self.argv(rng)
+        if argv[0] == "compare" and rng.random() < 0.3:
+            suite = json.loads(json.dumps(SUITE))
+            edit(rng, suite)
+            (here / "tiny.json").write_text(json.dumps(suite))
         surroundings: dict[str, Any] = {"out": "file", "encoding": "utf-8"}
         odd_one = rng.random()
         if odd_one < 0.06:
@@ -378,9 +385,9 @@ class Commands:
         assert answer is not None
         try:
             judge(answer, told)
-        except Refused:
+        except Refused as refused:
             if surroundings["out"] == "file" and not surroundings.get("gone"):
-                self.nothing_left(before, here, told)
+                self.nothing_left(before, here, f"{told}: {refused}")
             raise
         if surroundings["out"] == "full" and answer.code == 0 and "--out" not in argv:
             raise Fault("silent", f"{told}: exit code 0 although nothing could be written", "full disk, exit code 0")
@@ -399,7 +406,8 @@ class Commands:
         verb = pick(rng,
         ["train", "train", "train", "evaluate", "report", "env show", "env list", "env render", "env render",
         "env check",
-                          "env bench", "verify", "", "env", "nothing", "demo"])  # fmt: skip
+                          "env bench", "verify", "", "env", "nothing", "demo",
+        "compare", "compare", "solve", "evaluate"])  # fmt: skip
         words = verb.split()
         if rng.random() < 0.03:
             return [*words, "--help"]
@@ -414,6 +422,8 @@ class Commands:
             "env bench": lambda: ["MFNet-Grid-v0", "--nonsense"] if rng.random() < 0.5 else [self.odd(rng)],
             "verify": lambda: ["--only", self.odd(rng)],
             "demo": lambda: ["--steps", "x"],
+            "compare": lambda: [self.suite(rng), *self.some(rng, self.of_compare(rng))],
+            "solve": lambda: [self.place(rng), "--steps", "1", "--worlds", "2", *self.some(rng, self.of_solve(rng))],
         }  # fmt: skip
         words += rest.get(verb, lambda: [self.odd(rng)])()
         if rng.random() < 0.1:
@@ -422,7 +432,29 @@ class Commands:
 
     def of_evaluate(self, rng: np.random.Generator) -> list[list[str]]:
         counts = [["--worlds", self.count(rng)], ["--seed", self.count(rng)]]
-        return [*counts, ["--json"], ["--no-heuristics"], [self.path(rng)]]
+        return [*counts, ["--json"], ["--no-heuristics"], [self.path(rng)], ["--on", *self.env(rng)[1:]]]
+
+    def suite(self, rng: np.random.Generator) -> str:
+        return "tiny.json" if rng.random() < 0.8 else pick(rng, ["mfnet-smoke", "", "run", "c", self.odd(rng)])
+
+    def of_compare(self, rng: np.random.Generator) -> list[list[str]]:
+        names = ["heuristics", CONTENDERS[1], "random", "learners", "DecNeuralAC:x=1", "DecNeuralAC:seed=", "own.py:X",
+                 "planner:replan", "DecNeuralAC:gamma=7", self.odd(rng)]  # fmt: skip
+        few = pick(rng, ["0", "1", "2", "-1", "x", "", "99999", "9" * 18])
+        return [["--contenders", pick(rng, names)], ["--instances", pick(rng, ["g", "h", ""])], ["--seeds", few],
+                ["--budget", pick(rng, ["0", "1", "64", "x", "9" * 30])], ["--tune", few], ["--jobs", few],
+                ["--out", pick(rng, ["c", "run", "", "own.py", "nowhere/c", "x" * 300])], ["--resume"],
+                ["--json"]]  # fmt: skip
+
+    def place(self, rng: np.random.Generator) -> str:
+        return "port" if rng.random() < 0.7 else pick(rng, [self.path(rng), self.odd(rng), "tiny.json"])
+
+    def of_solve(self, rng: np.random.Generator) -> list[list[str]]:
+        kinds = ["rideshare", "routing", "packet", "", "x"]
+        options = ["fleet=9", "fleet=9 repeat=true", "fleet=9 dearest_first=true", f"fleet={self.worth(rng)}"]
+        return [["--env", *pick(rng, options).split()], ["--env", "fleet=20"], ["--kind", pick(rng, kinds)],
+                ["--minutes", self.count(rng)], ["--population", self.count(rng)], ["--seed", self.count(rng)],
+                ["--out", pick(rng, ["s", "run", "own.py", "nowhere/s", ""])], ["--json"]]  # fmt: skip
 
     def of_render(self, rng: np.random.Generator) -> list[list[str]]:
         counts = [["--steps", self.count(rng)], ["--seed", self.count(rng)]]

@@ -6,10 +6,15 @@ say what it put in its place. :class:`Unsure` means that the format does not dec
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
+
+import networkx as nx
 
 from fuzz.mutations import Row, Tables
 
@@ -333,6 +338,175 @@ def osmnx(doc: Tables) -> Truth:
     if not links:
         raise Unreadable("no links")
     return Truth(links, {}, where)
+
+
+# -- cities -----------------------------------------------------------------------------------------------------------
+
+A_DAY = 1440
+
+
+@dataclass
+class City:
+    """``rides``: (minute at which its step begins, origin, destination) -> requests, minutes and fare of a ride."""
+
+    zones: list[str]
+    start: int
+    step: float
+    rides: dict[tuple[float, str, str], tuple[float, float, float]]
+    empty: dict[tuple[str, str], float]
+    borders: set[frozenset[str]]
+    cars: int | None
+    cost: float
+    turnaround: int
+    xy: dict[str, tuple[float, float]] | None
+
+
+def _means(rows: list[tuple[float, str, str, float, float, float]]) -> dict[tuple[float, str, str], Any]:
+    """Requests add up; minutes and fares are what a request has in the mean."""
+    sums: dict[tuple[float, str, str], list[float]] = {}
+    for time, a, b, asked, minutes, fare in rows:
+        each = sums.setdefault((time, a, b), [0.0, 0.0, 0.0])
+        for i, value in enumerate((asked, asked * minutes, asked * fare)):
+            each[i] = finite(each[i] + value)
+    if not any(asked > 0 for asked, _, _ in sums.values()):
+        raise Unreadable("nobody rides")
+    return {key: (n, t / n, fare / n) for key, (n, t, fare) in sums.items() if n > 0}
+
+
+def _over_others(known: dict[tuple[str, str], float], zones: list[str]) -> dict[tuple[str, str], float]:
+    """Minutes between all zones: as known, else by the shortest way."""
+    graph: nx.DiGraph[str] = nx.DiGraph()
+    graph.add_nodes_from(zones)
+    graph.add_weighted_edges_from((a, b, minutes) for (a, b), minutes in known.items() if a != b)
+    found = {}
+    for a, reached in nx.all_pairs_dijkstra_path_length(graph):
+        for b in zones:
+            if b not in reached:
+                raise Unreadable("no way")
+            if a != b:
+                found[a, b] = known.get((a, b), reached[b])
+    return found
+
+
+def _pair(a: str, b: str, zones: Iterable[str]) -> tuple[str, str]:
+    if a not in zones or b not in zones:
+        raise Unreadable("zone")
+    return a, b
+
+
+def _minute(text: str) -> int:
+    clock = re.fullmatch(r"([0-9]{1,2}):([0-5][0-9])", text)
+    minute = 60 * int(clock[1]) + int(clock[2]) if clock else count(text)
+    if minute >= 2 * A_DAY:  # after midnight may be the next day, no more
+        raise Unreadable("no minute of a day")
+    return minute
+
+
+def city_csv(doc: Tables) -> City:
+    for rows in doc.values():
+        for row in rows:
+            for text in row.values():
+                if text != text.strip() or "\x00" in text or text.lower() == "nan":
+                    raise Unsure(text)
+    zones = [row["zone"] for row in doc["zones"]]
+    _distinct(zones)
+    if len(zones) < 2 or not doc["trips"]:
+        raise Unreadable("no city")
+    borders = {frozenset(_pair(row["zone"], w, zones)) for row in doc["zones"] for w in row["neighbours"].split()}
+    if any(len(pair) < 2 for pair in borders):
+        raise Unreadable("a neighbour of itself")
+    if not all(row["x"] and row["y"] for row in doc["zones"]):
+        raise Unreadable("coordinates")
+    xy = {row["zone"]: (number(row["x"]), number(row["y"])) for row in doc["zones"]}
+    times = sorted({_minute(row["time"]) for row in doc["trips"]})
+    step = min((b - a for a, b in zip(times, times[1:], strict=False)), default=60)
+    if any((time - times[0]) % step for time in times):
+        raise Unreadable("a slot that begins within a step")
+    rows_: list[tuple[float, str, str, float, float, float]] = []
+    for row in doc["trips"]:
+        ends = _pair(row["origin"], row["destination"], zones)
+        values = number(row["demand"], 0), number(row["travel_time"], above=0), number(row["fare"], 0)
+        rows_.append((float(_minute(row["time"])), *ends, *values))
+    rides = _means(rows_)
+    empty = {(a, b): minutes for (_, a, b), (_, minutes, _) in _means([(0.0, *row[1:]) for row in rows_]).items()}
+    return City(zones, times[0], step, rides, _over_others(empty, zones), borders, None, 0.0, 0, xy)
+
+
+def json_value(text: str) -> object:
+    """A text as JSON has it: a number where it spells one there, else a string."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else text
+
+
+def rl4amod(doc: Tables) -> City:
+    if not all(doc.values()):
+        raise Unreadable("a table is missing")  # calibrated parameters may be, and then defaults are said
+    for rows in doc.values():
+        for row in rows:
+            for text in row.values():
+                if text != text.strip():
+                    raise Unsure(text)
+    n = count(doc["head"][0]["nlat"]) * count(doc["head"][0]["nlon"])
+    if not 2 <= n <= 1000:
+        raise Unreadable("regions")
+    zones = [str(v) for v in range(n)]
+    known = doc["parameters"][0]
+    hour, step = count(known["json_hr"]), number(known["test_tstep"], above=0)
+    ratio, cost = number(known["demand_ratio"], above=0), number(known["beta"], 0)
+    if hour > 23:
+        raise Unreadable("hour")
+    rows_: list[tuple[float, str, str, float, float, float]] = []
+    for row in doc["demand"]:
+        t = (count(row["time_stamp"]) - 60 * hour) // step
+        if not 0 <= t < 20:
+            raise Unreadable("outside the steps")
+        ends = _pair(str(count(row["origin"])), str(count(row["destination"])), zones)
+        values = number(row["demand"], 0), number(row["travel_time"], above=0), number(row["price"], 0)
+        rows_.append((60 * hour + t * step, *ends, *values))
+    rides = {key: (finite(ratio * asked), *rest) for key, (asked, *rest) in _means(rows_).items()}
+    drives: dict[int, dict[tuple[str, str], float]] = {}
+    for row in doc["rebTime"]:
+        ends = _pair(str(count(row["origin"])), str(count(row["destination"])), zones)
+        table, minutes = drives.setdefault(count(row["time_stamp"]), {}), number(row["reb_time"], 0)
+        if table.setdefault(ends, minutes) != minutes:
+            raise Unreadable("two driving times")
+    nearest = drives[min(drives, key=lambda at: (abs(at - hour), at))]
+    if any(nearest.get((a, b), 0.0) == 0 for a in zones for b in zones if a != b):
+        raise Unreadable("a driving time that is not given")
+    fleets: dict[int, float] = {}
+    for row in doc["totalAcc"]:
+        if fleets.setdefault(count(row["hour"]), number(row["acc"], above=0)) != number(row["acc"]):
+            raise Unreadable("two fleets")
+    cars = fleets.get(hour + round(finite(10 * step) / 60))
+    if cars is None or cars % n:
+        raise Unreadable("a fleet for every region")
+    borders = set()
+    for row in doc["topology_graph"]:
+        a, b = _pair(str(count(row["i"])), str(count(row["j"])), zones)
+        borders |= {frozenset((a, b))} if a != b else set()
+    empty = {ends: minutes for ends, minutes in nearest.items() if ends[0] != ends[1]}
+    return City(zones, 60 * hour, step, rides, empty, borders, int(cars), cost, 1, None)
+
+
+def city_difference(found: City, wanted: City) -> str:
+    """The first thing that differs, or nothing."""
+    for name in ("start", "zones", "borders", "cars", "turnaround"):
+        one, other = getattr(found, name), getattr(wanted, name)
+        if (sorted(one) != sorted(other)) if name == "zones" else one != other:
+            return f"{name}: {one}, the file says {other}"
+    for name in ("step", "cost"):
+        if not near(getattr(found, name), getattr(wanted, name)):
+            return f"{name} is {getattr(found, name)}, the file says {getattr(wanted, name)}"
+    for name in ("rides", "empty", "xy"):
+        here, there = getattr(found, name) or {}, getattr(wanted, name) or {}
+        for key in {*here, *there}:
+            one, other = (value if isinstance(value := x.get(key, 0.0), tuple) else (value,) for x in (here, there))
+            if len(one) != len(other) or not all(map(near, one, other)):
+                return f"{name} {key}: {here.get(key)}, the file says {there.get(key)}"
+    return ""
 
 
 # -- comparing --------------------------------------------------------------------------------------------------------

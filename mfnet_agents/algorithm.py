@@ -139,8 +139,9 @@ class Algorithm(ABC):
         wrong = [name for name, x in reported.items() if isinstance(x, Real) and not math.isfinite(x)]
         if wrong:
             raise self._diverged(wrong)
+        taken = whole("env_steps of an iteration", step["env_steps"])  # a budget would never be used up
         self.iteration += 1
-        self.env_steps += step["env_steps"]
+        self.env_steps += taken
         spent = time.perf_counter() - began
         self.seconds += spent
         result: dict[str, Any] = {

@@ -17,6 +17,7 @@ from mfnet_envs.measure import measure
 from mfnet_envs.model import Branch, LocalModel, Quota
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import Policy, TeamPolicy
+from mfnet_envs.policy_file import load_policy, save_policy
 from mfnet_envs.registration import batch_env, env, make_model, parallel_env, register
 from mfnet_envs.simulator import Simulator
 
@@ -38,9 +39,11 @@ __all__ = [
     "evaluate",
     "expected_min",
     "io",
+    "load_policy",
     "make_model",
     "measure",
     "parallel_env",
     "register",
+    "save_policy",
     "scenarios",
 ]

@@ -118,6 +118,7 @@ class LocalModel(metaclass=Checked):
         period: steps of one turn of the clock; None, the default, for a model that reads no clock.
         episode_steps: where only these count, one turn from the initial law, as in ``evaluation``; None for no end.
         notes: what was ignored, guessed, rescaled or rounded on the way to this model; shown where its numbers are.
+        origin: the id and the options it was made with, where it was by its id.
         law_methods: the methods that say reward and kernel; a scenario may add those that these rest on.
         reward_reads: how far a ``reward`` of its own looks, "own" node or "hood"; counts for this class's ``reward``.
         reads_group: the group of the own node that alone decides reward and kernel; counts for this class's law.
@@ -130,6 +131,7 @@ class LocalModel(metaclass=Checked):
     period: int | None = None
     episode_steps: int | None = None
     notes: tuple[str, ...] = ()
+    origin: tuple[str, dict[str, Any]] | None = None
     wording: Wording = Wording()
     law_methods: ClassVar[tuple[str, ...]] = ("reward", "branch_rewards", "branch_weights")
     reward_reads: ClassVar[Literal["own", "hood"]] = "hood"
@@ -407,8 +409,7 @@ def _check(model: LocalModel) -> None:
 
 
 def _check_branch(model: LocalModel, k: int, branch: Branch) -> None:
-    s, a = model.legal.shape
-    shape = branch.successors.shape
+    (s, a), shape = model.legal.shape, branch.successors.shape
     if len(shape) != 3 or shape[0] != s or shape[1] not in (1, a) or shape != branch.probabilities.shape:
         tables = f"{shape} and {branch.probabilities.shape}"
         raise ValueError(f"branch {k} must have two tables of shape (S={s}, A={a} or 1, J), not {tables}")
@@ -440,8 +441,7 @@ def _check_quota(model: LocalModel, quota: Quota) -> None:
 
 
 def _check_transit(model: LocalModel) -> None:
-    moving = model.transit
-    last = model.branches[-1]
+    moving, last = model.transit, model.branches[-1]
     if (model.legal[moving].sum(1) != 1).any():
         raise ValueError("a state in transit must have exactly one legal action")
     if last.probabilities[moving].max(2).min() < 1:

@@ -82,6 +82,7 @@ class Scenario:
         model = builder(**options)
         if not isinstance(model, LocalModel):
             raise TypeError(f"{self.id} returns a {type(model).__name__}; a scenario returns a LocalModel")
+        model.origin = (self.id, options)
         return model
 
 

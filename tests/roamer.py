@@ -59,6 +59,8 @@ class Roamer(Algorithm):
         steps = self.config.env_steps_per_iteration
         if self.config.mischief == "uneven":
             steps = int(self.rng.integers(1, 2 * steps))
+        if self.config.mischief == "idle":
+            steps = 0
         with (HERE / "iterations.log").open("a") as log:
             log.write(f"{self.config.seed} {self.iteration + 1}\n")
         if self.iteration + 1 == self.config.at:

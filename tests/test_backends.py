@@ -81,6 +81,7 @@ class Torch:
 
 
 TORCH: Backend = Torch()
+pytestmark = pytest.mark.xdist_group("compiled")  # one process compiles, and for a minute
 OTHERS = [TORCH, *([backend_of("compiled")] if find_spec("numba") else [])]  # numpy: test_simulator.py
 each_backend = pytest.mark.parametrize("backend", OTHERS, ids=lambda backend: backend.name)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mfnet_envs import io
+from mfnet_envs import io, make_model
 from mfnet_envs.io import CityData, NetworkFileError, TripTable
 
 
@@ -90,12 +90,50 @@ def test_what_is_not_calibrated_is_said(tmp_path: Path) -> None:
         ({"demand": [{"time_stamp": 1}]}, "demand[0]: there is no 'origin'"),
         ({"topology_graph": [{"i": 0, "j": 2}]}, "topology_graph[0]: j must be a region 0 .. 1, not 2"),
         ({"totalAcc": [{"hour": 8, "acc": 1}]}, "acc must be a car for each of 2 regions at least"),
+        ({"totalAcc": [{"hour": 8, "acc": 7}, {"hour": 9, "acc": "x"}]}, "totalAcc[1]: acc must be a positive number"),
+        ({"totalAcc": [{"hour": 8, "acc": 7}, {"hour": 8, "acc": 9}]}, "the fleet of hour 8 is given twice; keep one"),
         ({"rebTime": [{"time_stamp": 8, "origin": 0, "destination": 1, "reb_time": -1}]}, "reb_time must be a non-neg"),
     ],
 )
 def test_a_bad_file_is_one_sentence(tmp_path: Path, change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(NetworkFileError, match=re.escape(sentence)):
         io.load_city(scenario(tmp_path / "a", CALIBRATED, **change), steps=3)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("json_hr", 7.5, "calibrated_parameters.json: json_hr must be a whole number, not 7.5"),
+        ("test_tstep", 0, "calibrated_parameters.json: test_tstep must be a positive number, not 0"),
+        ("demand_ratio", 0, "calibrated_parameters.json: demand_ratio must be a positive number, not 0"),
+    ],
+)
+def test_calibrated_parameters_mean_something(tmp_path: Path, name: str, value: float, sentence: str) -> None:
+    with pytest.raises(NetworkFileError, match=re.escape(sentence)):
+        io.load_city(scenario(tmp_path / "a", {"twin": {**CALIBRATED["twin"], name: value}}))
+
+
+def test_driving_times_that_are_guessed_or_given_twice_are_said(tmp_path: Path) -> None:
+    """A ride from 0 to 1 takes (10 + 3 x 14) / 4 minutes in the first step and 9 in the next: 52 + 4.5 over 4.5."""
+    keys = ("time_stamp", "origin", "destination", "reb_time")
+    one, two, three = (dict(zip(keys, row, strict=True)) for row in ((8, 1, 0, 0.5), (8, 1, 0, 0.7), (8, 0, 1, 4.0)))
+    city = io.load_city(scenario(tmp_path / "a", CALIBRATED, rebTime=[one]), steps=3)
+    assert city.empty_time[0, 1] == pytest.approx(56.5 / 4.5)
+    assert "1 driving times of empty cars are not given and taken from rides" in city.notes
+    city = io.load_city(scenario(tmp_path / "b", CALIBRATED, rebTime=[one, two, three]), steps=3)
+    assert city.empty_time[1, 0] == 0.7
+    assert any("given twice, and the last one counts (once: scenario_twin.json, rebTime[1])" in n for n in city.notes)
+
+
+def test_options_of_the_reader_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    path = scenario(tmp_path / "a", CALIBRATED)
+    for options, error, sentence in (
+        ({"cost": -1}, ValueError, "cost must be a non-negative number"),
+        ({"parameters": 3}, TypeError, "parameters must be the path of a file, not 3"),
+        ({"steps": 10**9}, ValueError, "steps must be at most 10,080"),
+    ):
+        with pytest.raises(error, match=sentence):
+            io.load_city(path, **options)
 
 
 def test_no_json_no_requests_no_file(tmp_path: Path) -> None:
@@ -110,6 +148,8 @@ def test_no_json_no_requests_no_file(tmp_path: Path) -> None:
         io.load_city(scenario(tmp_path / "a"), ratio=2)
     with pytest.raises(ValueError, match=r"hour must be an integer 0 \.\. 23, not 24"):
         io.load_city(scenario(tmp_path / "a"), hour=24)
+    with pytest.raises(ValueError, match=r"steps must be at most 10,080, not 10000000"):
+        io.load_city(scenario(tmp_path / "a"), steps=10**7)
 
 
 @pytest.mark.parametrize(
@@ -134,6 +174,16 @@ def folder_of(path: Path, zones: str, trips: str) -> Path:
     return path
 
 
+def test_slots_between_steps_are_said(tmp_path: Path) -> None:
+    """At 7:00, 7:10 and 7:25 a step lasts ten minutes, and the third slot begins in the middle of one."""
+    trips = "7:00,a,b,4,10,9\n7:10,b,c,2,20,30\n7:25,c,a,1,12,9\n"
+    city = io.load_city(folder_of(tmp_path / "port", ZONES, trips))
+    assert city.demand.sum((1, 2)).tolist() == [4.0, 2.0, 1.0]
+    assert "slots that do not begin with a step of 10 minutes are moved to the beginning of theirs" in city.notes
+    with pytest.raises(NetworkFileError, match=r"it lasts 2\d,\d+ steps of 0\.001 minutes, and 10,080 are the most"):
+        io.load_city(tmp_path / "port", step=0.001)
+
+
 ZONES = "zone,x,y,neighbours\na,0,0,b\nb,1,0,\nc,2,0,b\n"
 TRIPS = "7:00,a,b,4,10,9\n430,b,c,2,20,30\n7:30,b,a,1,12,9\n7:00,a,b,4,14,11\n"
 
@@ -155,9 +205,13 @@ def test_a_pair_of_csv_files(tmp_path: Path) -> None:
         (ZONES, "", "it lists no trips"),
         (ZONES, "7:00,a,d,1,2,3\n", "trips.csv, line 2: destination 'd' is not a node"),
         (ZONES, "7:61,a,b,1,2,3\n", "line 2: time must be a non-negative number, not '7:61'"),
+        (ZONES, "2880,a,b,1,2,3\n", "time must be a minute of the day (0 .. 1439, more after midnight), not '2880'"),
         (ZONES, "7:00,a,b,-1,2,3\n", "demand must be a non-negative number"),
         (ZONES, "7:00,a,b,1,0,3\n", "travel_time must be a positive number"),
-        (ZONES, "7:00,a,b,1,2,3\n", "no driving times lead from zone 0 to zone 2"),
+        (ZONES, "7:00,a,b,1,2,3\n", "port: no driving times lead from zone 'a' to zone 'c'"),
+        (ZONES, "7:00,a,b,0,2,3\n", "trips.csv: nobody asks for a ride: demand is 0 in every row"),
+        (ZONES, "7:00,a,b,1,2,3\n7:01,b,a,1,2,3\n99999,b,c,1,2,3\n", "time must be a minute of the day"),
+        ("zone,x\n", "7:00,a,b,1,2,3\n", "zones.csv: it lists no zones"),
         ("zone\na\na\n", "7:00,a,a,1,2,3\n", "node 'a' is given twice"),
         ("name\na\n", "7:00,a,a,1,2,3\n", "the header has no column zone"),
     ],
@@ -165,6 +219,23 @@ def test_a_pair_of_csv_files(tmp_path: Path) -> None:
 def test_a_bad_pair_is_one_sentence(tmp_path: Path, zones: str, trips: str, sentence: str) -> None:
     with pytest.raises(NetworkFileError, match=re.escape(sentence)):
         io.load_city(folder_of(tmp_path / "port", zones, trips))
+
+
+def test_what_a_pair_says_and_is_not_done_is_said(tmp_path: Path) -> None:
+    """A misspelt column, a pair twice in a slot, slots longer than a step or beside one."""
+    folder = folder_of(tmp_path / "port", ZONES.replace("neighbours", "neighbors"), TRIPS + "7:37,c,b,1,20,30\n")
+    said = " | ".join(io.load_city(folder).notes)
+    assert "column 'neighbors' of zones.csv is ignored; did you mean 'neighbours'?" in said
+    assert "pairs with several rows in one slot: their requests are added up (once: trips.csv, line 5)" in said
+    assert "slots that do not begin with a step of 7 minutes are moved to the beginning of theirs" in said
+    short = " | ".join(io.load_city(folder, step=5).notes)
+    assert "slots are 7 minutes apart, and steps 5: a slot's requests are all in its first step" in short
+
+
+def test_a_drive_without_end_is_one_sentence(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "port", ZONES, TRIPS.replace("20,30", "1e30,30") + "7:00,c,b,1,5,3\n")
+    with pytest.raises(ValueError, match=r"a drive of up to 1e\+30 minutes .* over the limit of 10,000 steps of 10"):
+        make_model("MFNet-RideShare-v0", city=folder, fleet=3)
 
 
 def test_a_city_of_counted_trips() -> None:

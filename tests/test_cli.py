@@ -155,7 +155,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_verb_is_a_file_and_a_line() -> None:
     """Every module of the command line is a verb, and nothing is left out of the list."""
     files = {path.stem for path in Path(str(cli.__file__)).parent.glob("*.py")} - {"__init__", "__main__", "arguments"}
-    assert files == {verb.replace(" ", "_") for verb in cli.VERBS}
+    assert files == {verb.replace(" ", "_").replace("-", "_") for verb in cli.VERBS}
 
 
 def test_hints_can_be_typed_as_they_stand() -> None:

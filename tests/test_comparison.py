@@ -116,6 +116,14 @@ def test_suites_class_every_heuristic(name: str) -> None:
         ({"instances": [{"name": "a", "env": "MFNet-Grd-v0"}]}, "did you mean 'MFNet-Grid-v0'"),
         ({"instances": SMALL["instances"][:1] * 2}, "cells stands there twice"),
         ({"information": {"MFNet-Grid-v0": {"stay": "all"}}}, "information of MFNet-Grid-v0, stay must be"),
+        ({"information": {"MFNet-Gird-v0": {"stay": "own node"}}}, "no instance plays; did you mean 'MFNet-Grid-v0'?"),
+        ({"id": "small\ud800"}, "id must be a word that can be printed"),
+        ({"instances": [{"name": "a\n", "env": "MFNet-TwoByTwo-v0"}]}, "name must be a word that can be printed"),
+        ({"about": [float("nan")]}, "a suite holds finite numbers only"),
+        (
+            {"instances": [{"name": "a", "env": "MFNet-TwoByTwo-v0", "env_config": {"popul": 3}}]},
+            "instance a: unexpected keyword argument 'popul'",
+        ),
     ],
 )
 def test_a_suite_that_says_nonsense_is_refused(change: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -124,6 +132,17 @@ def test_a_suite_that_says_nonsense_is_refused(change: dict[str, Any], said: str
     with pytest.raises(ValueError, match=str(path)) as refused:
         suites.suite(str(path))
     assert said in str(refused.value)
+
+
+def test_a_suite_is_a_file_of_text(tmp_path: Path) -> None:
+    """A byte order mark is none of its text; a pipe, from which nothing may ever come, is not opened."""
+    path = tmp_path / "suite.json"
+    path.write_text(json.dumps(SMALL), "utf-8-sig")
+    assert suites.suite(str(path)).id == "small-v0"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ValueError, match=r"suite\.json: this is no regular file"):
+        suites.suite(str(path))
 
 
 # -- the command line
@@ -136,6 +155,7 @@ def test_a_suite_that_says_nonsense_is_refused(change: dict[str, Any], said: str
         ([], "name a suite"),
         (["mfnet-smoke-v1", "--contenders", "DecNeuralAD"], "did you mean 'DecNeuralAC'?"),
         (["mfnet-smoke-v1", "--contenders", "planner:replanned"], "did you mean 'replan'?"),
+        (["mfnet-smoke-v1", "--contenders", "planner:replan:hrizon=4"], "got an unexpected keyword argument 'hrizon'"),
         (["mfnet-smoke-v1", "--contenders", "DecNeuralAC:hopps=1"], "no option 'hopps' to be set here; did you mean"),
         (["mfnet-smoke-v1", "--contenders", "DecNeuralAC:seed=1"], "no option 'seed' to be set here"),
         (["mfnet-smoke-v1", "--contenders", "DecNeuralAC:hops=-1"], "hops must be a non-negative integer, not -1"),
@@ -358,6 +378,33 @@ def test_an_end_at_any_moment_changes_nothing(
         else:
             break
     assert 10 < n < 50
+
+
+def test_who_takes_no_steps_is_stopped(roamer: str) -> None:
+    """Neither a comparison nor a run would ever come to the end of its budget."""
+    config = registry.config_class(roamer)().environment("MFNet-TwoByTwo-v0").training(mischief="idle")
+    with pytest.raises(ValueError, match="env_steps of an iteration must be a positive integer, not 0"):
+        config.build_algo().train()
+
+
+def test_ctrl_c_is_not_for_the_process_that_imports() -> None:
+    """It gets the terminal's Ctrl-C like any other; in the middle of its imports it would print a traceback."""
+    code = """
+import os, signal
+from multiprocessing import forkserver
+from mfnet_agents.comparison import runner, suites
+from mfnet_agents.comparison.plan import make_plan
+if __name__ == "__main__":
+    context = runner._context(make_plan(suites.suite("mfnet-smoke-v1"), ["heuristics"]))
+    os.kill(forkserver._forkserver._forkserver_pid, signal.SIGINT)
+    process = context.Process(target=os.getpid)
+    process.start()
+    process.join()
+    assert process.exitcode == 0
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == 0 and ended.stderr == "", ended.stderr
 
 
 def test_an_iterate_beyond_the_budget_does_not_count(small: Path, roamer: str, tmp_path: Path) -> None:

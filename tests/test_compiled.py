@@ -31,6 +31,8 @@ from mfnet_envs.backends.compiled import Stream  # noqa: E402
 from mfnet_envs.backends.steps_of_agents import step_agents  # noqa: E402
 from mfnet_envs.simulator import compiled  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("compiled")  # as in test_backends.py
+
 DRAWS = 100_000
 ALL = ("crowd", "next_crowd", "actions", "unserved", "served", "earned")
 

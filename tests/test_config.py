@@ -193,9 +193,12 @@ def test_costate_form() -> None:
     assert (chosen.actor_lr, chosen.lr_decay, chosen.sampling, chosen.clock) == (0.1, 0.1, "restart", False)
     pigou = mfnet_envs.make_model("MFNet-Pigou-v0")
     averaged = DecNeuralACConfig().environment("MFNet-Pigou-v0").resolved(pigou)
-    assert (averaged.sampling, averaged.gamma, averaged.actor_lr) == ("stationary", 0.99, 0.07)
+    assert (averaged.sampling, averaged.gamma, averaged.actor_lr) == ("stationary", 0.99, 0.1)
     day = mfnet_envs.make_model("MFNet-RideShareNYC-v0", hour="day", population=80, occupied="markov")
-    assert DecNeuralACConfig().environment("MFNet-RideShareNYC-v0").resolved(day).clock is True
+    hourly = DecNeuralACConfig().environment("MFNet-RideShareNYC-v0").resolved(day)
+    assert (hourly.clock, hourly.gamma, hourly.actor_lr) == (True, 0.99, 0.1)
+    evening = mfnet_envs.make_model("MFNet-RideShareNYC-v0", population=80)
+    assert DecNeuralACConfig().environment("MFNet-RideShareNYC-v0").resolved(evening).actor_lr == 0.07
 
 
 def test_bracket_form() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # the harness is no part of what is installed
 
-from fuzz import formats, kills, processes, stored  # noqa: E402
+from fuzz import cities, formats, kills, processes, stored, truth  # noqa: E402
 from fuzz.files import Tables  # noqa: E402
 from fuzz.judging import Fault, Hang, Refused, attempt  # noqa: E402
 from fuzz.mutations import spoil_tables  # noqa: E402
@@ -23,6 +24,7 @@ from fuzz.targets import TARGETS, prepare  # noqa: E402
 
 CASES = {
     "tables": 60, "bytes": 40, "npz": 15, "flows": 15, "parquet": 6, "names": 10, "keywords": 25, "actions": 30,
+    "cities": 60, "city-bytes": 30, "rideshare": 8,
     "seeds": 20, "measures": 20, "networks": 6, "config": 10, "checkpoints": 25, "folders": 2, "cli": 4,
 }  # fmt: skip
 
@@ -113,7 +115,6 @@ def test_a_number_that_is_read_as_another_is_silent(
     form: formats.Format, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reader that doubles one capacity is caught in every format."""
-    import dataclasses
 
     from mfnet_envs import io
 
@@ -131,11 +132,27 @@ def test_a_number_that_is_read_as_another_is_silent(
     assert "silent" in kinds
 
 
+@pytest.mark.parametrize("field", ["demand", "travel_time", "fare", "empty_time"])
+def test_a_number_of_a_city_that_differs_from_the_file_is_seen(
+    field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mfnet_envs.io import load_city
+
+    def wrong(path: Path) -> Any:
+        city = load_city(path)
+        return dataclasses.replace(city, **{field: getattr(city, field) * 1.001})
+
+    monkeypatch.setattr("mfnet_envs.io.load_city", wrong)
+    kinds = {one(cities.CityTables(), 3, number, tmp_path / str(number)).kind for number in range(12)}
+    assert "silent" in kinds
+
+
 def test_tables_of_the_harness_are_valid_and_spoiling_them_changes_them() -> None:
     rng = np.random.default_rng(0)
-    for form in formats.FORMATS:
+    for form in (*formats.FORMATS, *formats.CITIES):
         tables = form.sample(rng)
-        assert form.read(tables).links
+        read = form.read(tables)
+        assert read.rides if isinstance(read, truth.City) else read.links
         assert sum(spoil_tables(rng, tables)[0] != tables for _ in range(50)) > 35
 
 

@@ -39,7 +39,7 @@ LAYERS = tuple(
                 "evaluate exact conformance drawing engines",
                 "measure views programmes",
                 "registration",
-                "scenarios",
+                "scenarios policy_file",
                 "mfnet_envs",
                 "adapters tools",
             ),

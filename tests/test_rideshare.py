@@ -118,6 +118,24 @@ def test_a_drive_takes_its_time() -> None:
     assert counts.reshape(3, -1)[2, 0] == 1
 
 
+def test_a_zone_that_no_empty_car_may_leave_has_no_team() -> None:
+    """The second zone shares no border: heuristics are tables of the two that do, and the plan's rows are theirs."""
+    model = RideShare(three(neighbours=np.array([[0, 2]])), empty="neighbours")
+    plan = model._plan(True).policy()
+    for policy in model.heuristics().values():
+        assert policy.teams(np.ones((1, len(model.initial)), int), 0).shape[-2:] == (2, 2)
+    followed: Any = model.heuristics()["fluid_plan"]
+    for t in range(4):
+        np.testing.assert_allclose(followed.policies[t].table[0], plan[t, [0, 2]])
+
+
+def test_drives_without_end_are_refused_before_anything_is_built() -> None:
+    far = np.full((3, 3), 1e99)
+    for change, words in (({"empty_time": far}, r"1e\+99 minutes"), ({"turnaround": 10_000}, "a turnaround of 10000")):
+        with pytest.raises(ValueError, match=rf"{words}.* over the limit of 10,000 steps of 5 minutes"):
+            RideShare(three(**change))
+
+
 def test_neighbours_only_means_fewer_actions_and_the_same_rides() -> None:
     model = RideShare(three(), empty="neighbours")
     assert model.legal[model.team_states].sum(1).tolist() == [2, 3, 2]
@@ -189,6 +207,11 @@ def test_as_agents_get_smaller_the_plan_comes_up_to_the_bound(options: dict[str,
     bound, plan = found.certificate.value, found.results["plan"]  # type: ignore[union-attr]
     assert 0.99 * bound < plan.value < bound + plan.ci95
     assert model.bound().value <= model.bound(fluid=True).value * (1 + 1e-9)
+
+
+def test_crowds_too_large_for_pieces_have_the_bound_of_the_fluid() -> None:
+    large, crowd = RideShare(population=10**9), RideShare(population=10**6)
+    assert crowd.bound().value < large.bound().value == pytest.approx(large.bound(fluid=True).value, rel=1e-9)
 
 
 def test_nobody_is_above_the_bound() -> None:

@@ -53,6 +53,8 @@ def test_minutes_are_turned_into_steps(port: Path, capsys: pytest.CaptureFixture
         (["port", "--kind", "packet"], "port is a city, which --kind rideshare is for"),
         (["topohub:sndlib/nowhere", "--kind", "rideshare"], "is no city, which --kind rideshare needs"),
         (["port", "--env", "flet=3"], "flet"),
+        (["port", "--env", "city=port", "fleet=3"], "--env city= and FILE say two things: leave one out"),
+        (["port", "--env", "fleet=3", "--out", "port"], "port exists; name another folder with --out"),
     ],
 )
 def test_a_wrong_file_is_one_sentence(
@@ -63,6 +65,12 @@ def test_a_wrong_file_is_one_sentence(
     said = capsys.readouterr().err
     assert sentence in said and said.startswith("mfnet: ") and said.count("\n") == 1
     assert sorted(port.parent.rglob("*")) == before
+
+
+def test_no_steps_are_not_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["solve", "port", "--steps", "0"])
+    assert "argument --steps: it must be at least 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("minutes", ["0", "-1", "nan", "soon", "1e9"])

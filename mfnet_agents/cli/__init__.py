@@ -21,7 +21,7 @@ from typing import TextIO
 from mfnet_agents.cli.arguments import Parser, UsageError
 
 VERBS = (
-    "train", "solve", "evaluate", "compare", "report", "demo", "verify",
+    "train", "solve", "evaluate", "compare", "what-if", "report", "export", "demo", "verify",
     "env list", "env show", "env render", "env check", "env bench",
 )  # fmt: skip
 TRACEBACK = "MFNET_TRACEBACK"  # in the environment: say where an error was raised
@@ -36,6 +36,7 @@ EPILOG = """examples:
   mfnet solve scenario_nyc_brooklyn.json --minutes 2
   mfnet evaluate runs/MFNet-Grid-v0-population-100-DecNeuralAC-seed0
   mfnet report runs/MFNet-Grid-v0-population-100-DecNeuralAC-seed0
+  mfnet export runs/MFNet-Grid-v0-population-100-DecNeuralAC-seed0 --out plain
   mfnet compare mfnet-smoke-v1 --contenders DecNeuralAC heuristics planner:replan
   mfnet verify --quick
 
@@ -135,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
         if group not in groups:
             made = commands.add_parser(group, help=GROUPS[group], description=f"Verbs that {GROUPS[group]}.")
             groups[group] = made.add_subparsers(metavar="VERB", required=True)
-        module = importlib.import_module(f"{__name__}.{verb.replace(' ', '_')}")
+        module = importlib.import_module(f"{__name__}.{verb.replace(' ', '_').replace('-', '_')}")
         text = f"{module.HELP[0].upper()}{module.HELP[1:]}."
         command = groups[group].add_parser(name, help=module.HELP, description=text)
         command.set_defaults(run=module.run)

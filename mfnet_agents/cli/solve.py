@@ -10,7 +10,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mfnet_agents.cli.arguments import UsageError, add_json, add_pairs, answer, needs, print_json, whole, worlds
+from mfnet_agents.cli.arguments import (
+    UsageError,
+    add_json,
+    add_pairs,
+    answer,
+    needs,
+    positive,
+    print_json,
+    whole,
+    worlds,
+)
 
 HELP = "read a city or a network, and find a policy for it"
 KINDS = {"rideshare": "MFNet-RideShare-v0", "routing": "MFNet-Routing-v0", "packet": "MFNet-Packet-v0"}
@@ -33,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--population", type=whole, metavar="N", help="number of agents")
     parser.add_argument("--minutes", type=minutes, default=2.0, metavar="M", help="to learn for (default 2)")
     parser.add_argument(
-        "--steps", type=whole, metavar="BUDGET", help="environment steps to learn for, instead of minutes"
+        "--steps", type=positive, metavar="BUDGET", help="environment steps to learn for, instead of minutes"
     )
     add_pairs(parser, "--env", "KEY=VALUE", "options of the environment: fleet=200 dearest_first=true ...")
     parser.add_argument("--seed", type=whole, default=0, help="seed of everything random in training (default 0)")
@@ -58,12 +68,19 @@ def run(options: argparse.Namespace) -> int:
     from mfnet_agents import progress, runs
     from mfnet_agents.cli.train import summary
     from mfnet_agents.pages import run as report
+    from mfnet_agents.runs.export import export
 
     shown = progress.choose(machine=options.json)
+    place = options.out or Path("runs") / f"solve-{name_of(options.file)}-seed{options.seed}"
+    if place.exists() and not (place.is_dir() and runs.RunFolder(place).is_new()):
+        raise UsageError(f"{place} exists; name another folder with --out")
     kind, said = answer(read, options.file, options.kind)
     many = options.worlds or WORLDS[kind]
     shown.say(said)
-    for_env = {"city" if kind == "rideshare" else "network": options.file, **dict(options.env)}
+    name = "city" if kind == "rideshare" else "network"
+    if name in dict(options.env):
+        raise UsageError(f"--env {name}= and FILE say two things: leave one out")
+    for_env = {name: options.file, **dict(options.env)}
     if options.population is not None:
         for_env["population"] = options.population
     each, pace = probe(config_of(kind, for_env, options.seed))
@@ -71,17 +88,24 @@ def run(options: argparse.Namespace) -> int:
     config = config_of(kind, for_env, options.seed, total_env_steps=steps, evaluation_duration=min(many, FEW))
     config = config.evaluation(evaluation_interval=max(1, steps // each // EVALUATIONS))
     algorithm = answer(config.build_algo)
-    folder = runs.RunFolder.create(options.out or Path("runs") / f"solve-{name_of(options.file)}-seed{options.seed}")
+    played = algorithm.model.evaluation[0] * (
+        EVALUATIONS * min(many, FEW) + many * (len(algorithm.model.heuristics()) + 2)
+    )
+    learning, measuring = (max(1, round(pace * amount / 60)) for amount in (steps, played))
+    shown.say(f"learns for about {learning} min; to measure all policies takes up to {measuring} min besides")
+    folder = runs.RunFolder.create(place)
     command = shlex.join(["mfnet", *sys.argv[1:]])
     result = runs.train(algorithm, folder, worlds=many, progress=shown, tensorboard=False, command=command)
     if result["interrupted"]:
         print(summary(result, folder.path, algorithm.model.wording.labels))
         return 130
     page = report.build(folder.path, shown)
+    files = answer(export, folder, folder.path / "export")
     if options.json:
-        print_json({"event": "result", "page": str(page), **result})
+        print_json({"event": "result", "page": str(page), "files": [str(file) for file in files], **result})
     else:
         print(summary(result, folder.path, algorithm.model.wording.labels).rpartition(";")[0])
+        print(f"the policy as plain files: {files[0].parent}")
         print(f"the page is {page}")
     return 0
 

@@ -10,6 +10,7 @@ A job's result is a file that stands whole or not at all, and a job that has one
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 import os
 import platform
@@ -26,6 +27,8 @@ from mfnet_agents.comparison.suites import Instance, Suite, from_record
 from mfnet_agents.progress import finite
 from mfnet_agents.runs import RunError, make_config, versions
 from mfnet_agents.runs.lock import InUseError, acquire, release
+from mfnet_envs import make_model
+from mfnet_envs.programmes import planners
 from mfnet_envs.words import did_you_mean, memory, shown, whole
 from mfnet_envs.writing import written
 
@@ -183,7 +186,7 @@ def make_plan(
 
 
 def _can_play(player: Contender, instances: Iterable[Instance]) -> None:
-    """Refuse a learner whose options no instance takes; where some do, the others are rows with an error.
+    """Refuse a learner or planner whose options no instance takes; where some do, the others are rows with an error.
 
     Raises:
         ValueError, TypeError: what is wrong with them.
@@ -193,6 +196,9 @@ def _can_play(player: Contender, instances: Iterable[Instance]) -> None:
         try:
             if player.kind == "learner":
                 make_config(instance.env, player.options, instance.env_config, algorithm=player.name)
+            elif player.options:
+                model = make_model(instance.env, **instance.env_config)
+                inspect.signature(planners(model)[player.name]).bind(**player.options)
             return
         except (TypeError, ValueError) as error:
             refused.append(error)

@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing import connection
+from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +177,12 @@ def _context(plan: Plan) -> Any:
     context = multiprocessing.get_context("forkserver")
     of_ours = any(each.kind == "learner" and each.name in registry.algorithms() for each in plan.contenders)
     context.set_forkserver_preload([*PRELOAD, "torch"] if of_ours else PRELOAD)
+    resource_tracker.ensure_running()  # it lets Ctrl-C through again when it starts, so it goes first
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        forkserver.ensure_running()  # Ctrl-C is not for it: in the middle of its imports it would complain
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
     return context
 
 

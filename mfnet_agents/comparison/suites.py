@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mfnet_agents.config import is_json
-from mfnet_envs.registration import scenario
+from mfnet_agents.progress import finite
+from mfnet_envs.io.files import text_of
+from mfnet_envs.io.reading import NetworkFileError, Place
+from mfnet_envs.registration import scenario, scenarios, split_options
 from mfnet_envs.words import brief, did_you_mean, one_of, shown, whole
 
 SUITES = Path(__file__).parent / "suites"
@@ -104,7 +107,9 @@ def suite(name: str) -> Suite:
             f"there is no suite {name!r}{did_you_mean(name, suites())} Known: {known}; your own: FILE.json"
         )
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = json.loads(text_of(Place(str(path))))
+    except NetworkFileError:
+        raise
     except (RecursionError, ValueError) as error:
         raise ValueError(f"{path} is no suite: {brief(error)}") from error
     return from_record(record, str(path))
@@ -131,6 +136,8 @@ def digest_of(record: dict[str, Any]) -> str:
 def _suite(record: Any) -> Suite:
     if not is_json(record):
         raise ValueError("a suite is a JSON object")
+    if finite(record) != record:
+        raise ValueError("a suite holds finite numbers only, no NaN and no infinity")
     _known(record, OF_SUITE, "a suite")
     information = _checked_information(record.get("information", {}))
     common = {name: record[name] for name in NUMBERS if name in record}
@@ -139,6 +146,9 @@ def _suite(record: Any) -> Suite:
         raise ValueError("instances must be a list of at least one instance")
     instances = tuple(_instance(each, common) for each in listed)
     names = [instance.name for instance in instances]
+    for env in information.keys() - {instance.env for instance in instances} - scenarios().keys():
+        meant = did_you_mean(env, [instance.env for instance in instances])
+        raise ValueError(f"information of {shown(env)}, which no instance plays{meant}")
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"instances are told apart by name, and {', '.join(sorted(twice))} stands there twice")
     return Suite(
@@ -158,14 +168,14 @@ def _instance(record: Any, common: dict[str, Any]) -> Instance:
         raise ValueError(f"an instance is a JSON object, not {shown(record)}")
     _known(record, OF_INSTANCE, "an instance")
     name, env = _word("name", record.get("name")), _word("env", record.get("env"))
-    try:
-        scenario(env)
-    except Exception as error:  # gymnasium's own errors are no ValueError
-        raise ValueError(f"instance {name}: {error}") from error
     split, env_config = record.get("split", "test"), record.get("env_config", {})
     one_of(f"instance {name}: split", split, SPLITS)
     if not isinstance(env_config, dict):
         raise ValueError(f"instance {name}: env_config must be an object, not {shown(env_config)}")
+    try:
+        split_options(scenario(env), None, env_config)
+    except Exception as error:  # gymnasium's own errors are no ValueError
+        raise ValueError(f"instance {name}: {error}") from error
     numbers = {}
     for number, lowest in NUMBERS.items():
         given = record.get(number, common.get(number))
@@ -186,8 +196,8 @@ def _known(record: dict[str, Any], names: tuple[str, ...], what: str) -> None:
 
 
 def _word(name: str, value: Any) -> str:
-    if not (isinstance(value, str) and value):
-        raise ValueError(f"{name} must be a word, not {shown(value)}")
+    if not (isinstance(value, str) and value and value.isprintable()):
+        raise ValueError(f"{name} must be a word that can be printed, not {shown(value)}")
     return value
 
 

@@ -49,7 +49,7 @@ FORMS: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 FORMS["costate"] = FORMS["bracket"] | {
-    "critic_form": "costate", "actor_lr": "by criterion", "crowd_input": "bounded", "lr_decay": 0.1,
+    "critic_form": "costate", "actor_lr": "by model", "crowd_input": "bounded", "lr_decay": 0.1,
     "score": "unserved", "credit_hops": "hops", "num_parts": 1,
 }  # fmt: skip
 SIZES = ("num_envs_per_env_runner", "rollout_fragment_length")
@@ -70,7 +70,8 @@ COSTATE_TABLES = 6  # of active states and actions, for each sample: flows, what
 FAR = 1_000_000  # hops
 STEEP = 1e6  # no step size and no temperature is larger
 LONG_RUN_GAMMA = 0.99  # least discount of costates where the long-run average counts
-COSTATE_LR, LONG_RUN_LR = 0.1, 0.07  # costates of long horizons vary more, and larger steps overshoot
+COSTATE_LR = 0.1
+EN_ROUTE_LR = 0.07  # in the long run of models with states in transit: costates vary more, and larger steps overshoot
 LONG_RUN = 31_000  # environment steps from which the practical mode lets its step sizes fall
 
 
@@ -305,9 +306,9 @@ class DecNeuralACConfig(AlgorithmConfig):
             chosen["clock"] = form == "costate" and model.period is not None
         if chosen.get("sampling") == "by criterion":
             chosen["sampling"] = "restart" if model.headline.criterion == "discounted" else "stationary"
-        if chosen.get("actor_lr") == "by criterion":
-            has_end = model.headline.criterion == "discounted" or model.episode_steps is not None
-            chosen["actor_lr"] = COSTATE_LR if has_end else LONG_RUN_LR
+        if chosen.get("actor_lr") == "by model":
+            for_ever = model.headline.criterion != "discounted" and model.episode_steps is None
+            chosen["actor_lr"] = EN_ROUTE_LR if for_ever and model.transit.any() else COSTATE_LR
         gamma = model.gamma if self.gamma is None else self.gamma
         if self.gamma is None and form == "costate" and chosen.get("sampling", self.sampling) == "stationary":
             gamma = max(gamma, LONG_RUN_GAMMA)

@@ -72,18 +72,18 @@ class RunFolder:
         folder = cls(path)
         taken = RunError(f"{path} exists; use --resume to go on with it, or name another folder with --out")
         try:
-            if path.exists() and not (path.is_dir() and (folder._is_new() or (path / lock.LOCK).is_file())):
+            if path.exists() and not (path.is_dir() and (folder.is_new() or (path / lock.LOCK).is_file())):
                 raise taken
             path.mkdir(parents=True, exist_ok=True)
             folder.own()
-            if not folder._is_new():
+            if not folder.is_new():
                 folder.release()
                 raise taken
         except OSError as error:
             raise RunError(f"cannot write to {path} ({error.strerror}); name another folder with --out") from error
         return folder
 
-    def _is_new(self) -> bool:
+    def is_new(self) -> bool:
         """Whether it holds nothing but what a run leaves that was killed before it wrote anything."""
         return all(file.name == lock.LOCK or _is_draft(file) for file in self.path.iterdir())
 

@@ -14,6 +14,9 @@ import numpy as np
 from mfnet_envs.arrays import Bools, Floats, Ints
 from mfnet_envs.io.city_data import CityData
 from mfnet_envs.model import Branch
+from mfnet_envs.words import fits, shown
+
+MOST_STEPS = 10_000  # of a drive; a week of minutes
 
 
 class Step(NamedTuple):
@@ -66,6 +69,7 @@ class Drives:
             self.legal[v, : 1 + len(ends)] = True
         self.rides, self.drives = city.in_steps(city.travel_time), city.in_steps(city.empty_time)
         own, moves = np.arange(zones)[:, None], self.targets != self.targets[:, :1]
+        self._check_lengths(near)
         self.late = np.where(moves, self._away(self.drives)[own, self.targets], 1)
         self.paid = cost * np.where(moves, self.drives[own, self.targets], 0)
         driven = city.demand * city.travel_time
@@ -74,6 +78,24 @@ class Drives:
             f"driving times are rounded to steps of {city.step:g} minutes, at least one, by which rides are "
             f"{abs(rounded):.1%} {'longer' if rounded >= 0 else 'shorter'} in the mean",
         )
+
+    def _check_lengths(self, near: Bools) -> None:
+        """Every step of the longest drive is a state of each zone; ``near (V, V)`` has the empty drives.
+
+        Raises:
+            ValueError: more steps than a drive can have, or more states than the memory holds.
+        """
+        asked = self.city.demand > 0
+        longest = int(max(self.rides[asked].max(), self.drives[near].max(initial=1))) + self.city.turnaround
+        if longest > MOST_STEPS:
+            minutes = max(self.city.travel_time[asked].max(), self.city.empty_time[near].max(initial=0))
+            raise ValueError(
+                f"a drive of up to {minutes:g} minutes and a turnaround of {shown(self.city.turnaround)} are over the "
+                f"limit of {MOST_STEPS:,} steps of {self.city.step:g} minutes: take longer steps, or leave them out"
+            )
+        zones, actions = self.targets.shape
+        what = f"the {len(asked):,} steps of {zones:,} zones, with drives of up to {longest:,} steps,"
+        fits(what, len(asked) + 1, zones * longest, zones + actions, itemsize=32)
 
     def _away(self, steps: Ints) -> Ints:
         """From leaving to being idle again."""

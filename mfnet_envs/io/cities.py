@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from mfnet_envs.arrays import Floats, Ints
-from mfnet_envs.io.city_data import CityData, filled_in
+from mfnet_envs.io.city_data import MOST_STEPS, CityData, filled_in
 from mfnet_envs.io.csv_rows import Row, rows
 from mfnet_envs.io.files import demand_table, reading
 from mfnet_envs.io.notes import Notes
@@ -30,6 +30,7 @@ from mfnet_envs.words import did_you_mean, is_whole, non_negative, positive, sho
 ZONES, TRIPS = "zones.csv", "trips.csv"
 TIME = re.compile(r"(\d{1,2}):([0-5]\d)", re.ASCII)
 A_DAY = 1440
+OF_TRIPS = ("time", "origin", "destination", "demand", "travel_time", "fare")
 
 
 def load_city(path: str | os.PathLike[str], **options: Any) -> CityData:
@@ -80,13 +81,11 @@ def read_city_csv(
         whole("cars", cars)
     notes = Notes()
     with reading(folder, "folder of a city", folder=True) as place:
-        zones = list(rows(Path(folder) / ZONES, "zone"))
+        zones = _read(Path(folder) / ZONES, ("zone",), ("x", "y", "neighbours"), notes)
         place_of = numbered((row.place, row.text("zone")) for row in zones)
-        trips = list(rows(Path(folder) / TRIPS, "time", "origin", "destination", "demand", "travel_time", "fare"))
+        trips = _read(Path(folder) / TRIPS, OF_TRIPS, (), notes)
         minutes = np.array([_minute(row) for row in trips], np.int64)
         slots = np.unique(minutes)
-        if not slots.size:
-            Place(str(Path(folder) / TRIPS)).fail("it lists no trips")
         if step is None:
             step = float(np.diff(slots).min()) if len(slots) > 1 else 60.0
             notes.say(
@@ -94,17 +93,32 @@ def read_city_csv(
                 + ("the least time between two slots" if len(slots) > 1 else "since there is one slot only")
             )
         at = ((minutes - slots[0]) // step).astype(np.int64)
+        if at.max() >= MOST_STEPS:
+            at_most = f"it lasts {at.max() + 1:,} steps of {step:g} minutes, and {MOST_STEPS:,} are the most"
+            place.fail(f"{at_most}; correct the times in {TRIPS}, or take longer steps with step=")
         tables = [demand_table(place, len(place_of), int(at.max()) + 1) for _ in range(3)]
         requests, spent, fares = (table.reshape(-1, len(place_of), len(place_of)) for table in tables)
         if len(np.unique(at)) < len(slots):
             notes.say("slots that begin in the same step are added up")
-        for t, row in zip(at, trips, strict=True):
+        if len(slots) > 1 and step < (least := np.diff(slots).min()):
+            notes.say(
+                f"slots are {least:g} minutes apart, and steps {step:g}: a slot's requests are all in its first step"
+            )
+        elif ((slots - slots[0]) % step).any():
+            notes.say(f"slots that do not begin with a step of {step:g} minutes are moved to the beginning of theirs")
+        seen = set()
+        for t, minute, row in zip(at, minutes, trips, strict=True):
             ends = t, *(row.place.node(row.text(end), end, place_of) for end in ("origin", "destination"))
+            if (row_of := (minute, *ends[1:])) in seen:
+                notes.count("pairs with several rows in one slot: their requests are added up ({where})", row.place)
+            seen.add(row_of)
             asked = row.place.number(row.text("demand"), "demand", "non-negative")
             requests[ends] += asked
             spent[ends] += asked * row.place.number(row.text("travel_time"), "travel_time", "positive")
             fares[ends] += asked * row.place.number(row.text("fare"), "fare", "non-negative")
-        empty, filled = filled_in(mean(spent.sum(0), requests.sum(0)))
+        if not requests.any():
+            Place(str(Path(folder) / TRIPS)).fail("nobody asks for a ride: demand is 0 in every row")
+        empty, filled = filled_in(mean(spent.sum(0), requests.sum(0)), place, tuple(place_of))
         notes.say("empty cars need between two zones what rides need in the mean over the day")
         if filled:
             notes.say(f"no rides are listed between {filled} pairs of zones: empty cars drive there over other zones")
@@ -162,7 +176,7 @@ def city_of_trips(
     days = (weekday + slot // table.trips.shape[1]) % 7
     each = [table.trips_per_hour(int(d), int(s)) for d, s in zip(days, slot % table.trips.shape[1], strict=True)]
     demand = np.stack(each) * (step / 60)
-    minutes, filled = filled_in(table.minutes)
+    minutes, filled = filled_in(table.minutes, Place(name), tuple(table.zones.tolist()))
     within = np.diagonal(table.minutes)
     np.fill_diagonal(minutes, np.where(np.isnan(within), step, within))
     notes = Notes()
@@ -201,12 +215,25 @@ def _known_pairs(
     return known
 
 
+def _read(path: Path, needed: tuple[str, ...], optional: tuple[str, ...], notes: Notes) -> list[Row]:
+    """The rows of a file, one at least; columns of other names are said to be ignored."""
+    found = list(rows(path, *needed))
+    if not found:
+        Place(str(path)).fail(f"it lists no {path.stem}")
+    for name in sorted({name for row in found for name in row.fields} - {*needed, *optional}):
+        meant = did_you_mean(name, [*needed, *optional]).rstrip(".")
+        notes.say(f"column {shown(name)} of {path.name} is ignored{meant}")
+    return found
+
+
 def _minute(row: Row) -> int:
-    """The minute of the day at which a slot begins."""
+    """The minute of the day at which a slot begins; of the next day after midnight."""
     text = row.text("time")
-    if clock := TIME.fullmatch(text):
-        return 60 * int(clock[1]) + int(clock[2])
-    return row.place.whole(text, "time")
+    clock = TIME.fullmatch(text)
+    minute = 60 * int(clock[1]) + int(clock[2]) if clock else row.place.whole(text, "time")
+    if minute >= 2 * A_DAY:
+        row.place.fail(f"time must be a minute of the day (0 .. {A_DAY - 1}, more after midnight), not {shown(text)}")
+    return minute
 
 
 def _borders(zones: list[Row], place_of: dict[str, int]) -> Ints:

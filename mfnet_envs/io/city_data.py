@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mfnet_envs.arrays import Floats, Ints, array_of
-from mfnet_envs.io.reading import NetworkFileError
+from mfnet_envs.io.reading import NetworkFileError, Place
 from mfnet_envs.words import HUGE, is_number, is_whole, shown
+
+MOST_STEPS = 10_080  # a week by the minute; each step has a table of its own in the programme
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -98,7 +101,7 @@ class CityData:
 
     def in_steps(self, minutes: Floats) -> Ints:
         """Driving times in whole steps, at least one."""
-        steps: Ints = np.maximum(1, np.rint(minutes / self.step)).astype(np.int64)
+        steps: Ints = np.maximum(1, np.rint(np.minimum(minutes / self.step, 2**31))).astype(np.int64)
         return steps
 
     def __repr__(self) -> str:
@@ -112,7 +115,7 @@ def steps_and_zones(shape: tuple[int, ...]) -> bool:
     return shape[0] > 0 or shape[1:] == (2,)
 
 
-def filled_in(times: Floats) -> tuple[Floats, int]:
+def filled_in(times: Floats, place: Place, zones: Sequence[Any]) -> tuple[Floats, int]:
     """``(V, V)`` driving times, NaN where unknown: these by the shortest way over known ones, and how many they were.
 
     Raises:
@@ -125,7 +128,6 @@ def filled_in(times: Floats) -> tuple[Floats, int]:
     unknown = np.isnan(times) & ~np.eye(len(times), dtype=bool)
     if np.isinf(found).any():
         origin, target = np.argwhere(np.isinf(found))[0]
-        raise NetworkFileError(
-            f"no driving times lead from zone {origin} to zone {target}, not over others either; add trips or drop it"
-        )
+        ends = f"from zone {shown(zones[origin])} to zone {shown(zones[target])}"
+        place.fail(f"no driving times lead {ends}, not over others either; add trips or drop it")
     return np.where(unknown, found, np.where(np.isnan(times), 0.0, times)), int(unknown.sum())

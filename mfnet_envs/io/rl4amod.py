@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from mfnet_envs.arrays import Floats, Ints
-from mfnet_envs.io.city_data import CityData, filled_in
-from mfnet_envs.io.files import reading, text_of
+from mfnet_envs.io.city_data import MOST_STEPS, CityData, filled_in
+from mfnet_envs.io.files import demand_table, reading, text_of
 from mfnet_envs.io.notes import Notes
 from mfnet_envs.io.reading import Place
-from mfnet_envs.words import is_whole, positive, shown, whole
+from mfnet_envs.words import is_whole, non_negative, positive, shown, whole
 
 PARAMETERS = "calibrated_parameters.json"
 STEP = 3.0  # minutes, where nothing is said
@@ -49,9 +49,12 @@ def read_rl4amod(
     Raises:
         ValueError: an argument out of its range. FileNotFoundError: no such file. NetworkFileError: a bad file.
     """
-    whole("steps", steps)
-    named: dict[str, float] = {"step": step, "demand_ratio": demand_ratio}  # type: ignore[dict-item]
-    positive(**{name: value for name, value in named.items() if value is not None})
+    if whole("steps", steps) > MOST_STEPS:
+        raise ValueError(f"steps must be at most {MOST_STEPS:,}, not {shown(steps)}")
+    for check, named in ((positive, {"step": step, "demand_ratio": demand_ratio}), (non_negative, {"cost": cost})):
+        check(**{name: value for name, value in named.items() if value is not None})
+    if parameters is not None and not isinstance(parameters, str | os.PathLike):
+        raise TypeError(f"parameters must be the path of a file, not {shown(parameters)}")
     if hour is not None and not (is_whole(hour) and hour < 24):
         raise ValueError(f"hour must be an integer 0 .. 23, not {shown(hour)}")
     notes = Notes()
@@ -62,15 +65,18 @@ def read_rl4amod(
         zones = place.whole(data.get("nlat"), "nlat") * place.whole(data.get("nlon"), "nlon")
         if not 2 <= zones <= LARGEST:
             place.fail(f"nlat times nlon must be 2 to {LARGEST:,} regions, not {zones:,}")
-        first = _chosen(hour, known, "json_hr", _first_hour(place, data), "hour", notes)
-        long = _chosen(step, known, "test_tstep", STEP, "minutes of a step", notes)
-        ratio = _chosen(demand_ratio, known, "demand_ratio", 1.0, "what demand is multiplied by", notes)
-        beta = _chosen(cost, known, "beta", 0.0, "cost of a minute", notes)
+        first = _chosen(hour, known, "json_hr", _first_hour(place, data), "hour", "whole", notes)
+        long = _chosen(step, known, "test_tstep", STEP, "minutes of a step", "positive", notes)
+        ratio = _chosen(demand_ratio, known, "demand_ratio", 1.0, "what demand is multiplied by", "positive", notes)
+        beta = _chosen(cost, known, "beta", 0.0, "cost of a minute", "non-negative", notes)
         start = 60 * int(first)
         requests, minutes, fares = _demand(place, data, zones, start, long, steps, notes)
         empty = _empty(place, data, zones, int(first), notes)
         usual = mean(minutes.sum(0), requests.sum(0))
-        empty, filled = filled_in(np.where(np.isnan(empty), usual, empty))
+        guessed = int((np.isnan(empty) & ~np.isnan(usual) & ~np.eye(zones, dtype=bool)).sum())
+        if guessed:
+            notes.say(f"{guessed} driving times of empty cars are not given and taken from rides")
+        empty, filled = filled_in(np.where(np.isnan(empty), usual, empty), place, range(zones))
         if filled:
             notes.say(f"{filled} driving times of empty cars are not given and taken over other regions")
         if ratio != 1:
@@ -105,12 +111,15 @@ def _parameters(path: Path, parameters: str | os.PathLike[str] | None, city: str
         return _object(place, cities.get(city, {}))
 
 
-def _chosen(given: float | None, known: Mapping[str, Any], name: str, default: float, what: str, notes: Notes) -> float:
+def _chosen(
+    given: float | None, known: Mapping[str, Any], name: str, default: float, what: str, kind: str, notes: Notes
+) -> float:
     """An argument, or what is calibrated, or a default that is said."""
     if given is not None:
         return given
     if name in known:
-        return Place(PARAMETERS).number(known[name], name, "non-negative")
+        here = Place(PARAMETERS)
+        return here.whole(known[name], name) if kind == "whole" else here.number(known[name], name, kind)
     notes.say(f"{what}: {default:g}, since nothing is given")
     return default
 
@@ -152,7 +161,7 @@ def _demand(
     place: Place, data: Mapping[str, Any], zones: int, start: int, step: float, steps: int, notes: Notes
 ) -> tuple[Floats, Floats, Floats]:
     """``(T, V, V)`` each: requests, and their minutes and fares, summed."""
-    requests, minutes, fares = (np.zeros((steps, zones, zones)) for _ in range(3))
+    requests, minutes, fares = (demand_table(place, zones, steps).reshape(steps, zones, zones) for _ in range(3))
     keys = ("time_stamp", "origin", "destination", "demand", "travel_time", "price")
     late = "rows of demand before the first or after the last step are left out ({where})"
     for here, (stamp, i, j, many, spent, price) in _rows(place, data, "demand", keys):
@@ -184,7 +193,10 @@ def _empty(place: Place, data: Mapping[str, Any], zones: int, hour: int, notes: 
         origin, target = _region(here, i, "origin", zones), _region(here, j, "destination", zones)
         took, of = here.number(spent, "reb_time", "non-negative"), here.whole(stamp, "time_stamp")
         if origin != target and took > 0:
-            hours.setdefault(of, np.full((zones, zones), np.nan))[origin, target] = took
+            table = hours.setdefault(of, np.full((zones, zones), np.nan))
+            if not np.isnan(table[origin, target]):
+                notes.count("driving times of empty cars are given twice, and the last one counts ({where})", here)
+            table[origin, target] = took
     if not hours:
         return np.full((zones, zones), np.nan)
     nearest = min(hours, key=lambda of: (abs(of - hour), of))
@@ -194,16 +206,21 @@ def _empty(place: Place, data: Mapping[str, Any], zones: int, hour: int, notes: 
 
 def _cars(place: Place, data: Mapping[str, Any], zones: int, hour: int, notes: Notes) -> int | None:
     """The fleet of the hour in the middle, an equal number for each region."""
-    for here, (stamp, many) in _rows(place, data, "totalAcc", ("hour", "acc")):
-        if here.whole(stamp, "hour") == hour:
-            cars = zones * int(here.number(many, "acc", "positive") / zones)
-            if cars < 1:
-                here.fail(f"acc must be a car for each of {zones} regions at least, not {shown(many)}")
-            if cars != many:
-                notes.say(f"of {many:,} cars {cars:,} are used, the same number for each of {zones} regions")
-            return cars
-    notes.say(f"there is no fleet (totalAcc) of hour {hour}")
-    return None
+    found = None
+    for here, (stamp, acc) in _rows(place, data, "totalAcc", ("hour", "acc")):
+        at, many = here.whole(stamp, "hour"), here.number(acc, "acc", "positive")
+        if at != hour:
+            continue
+        if found is not None:
+            here.fail(f"the fleet of hour {hour} is given twice; keep one")
+        found = zones * int(many / zones)
+        if found < 1:
+            here.fail(f"acc must be a car for each of {zones} regions at least, not {shown(acc)}")
+        if found != many:
+            notes.say(f"of {many:,.12g} cars {found:,} are used, the same number for each of {zones} regions")
+    if found is None:
+        notes.say(f"there is no fleet (totalAcc) of hour {hour}")
+    return found
 
 
 def _borders(place: Place, data: Mapping[str, Any], zones: int) -> Ints:

@@ -158,9 +158,13 @@ class _Columns:
 
 def _pieces(rate: Floats, fluid: bool) -> list[tuple[Floats, Floats]]:
     """Slopes and widths of phi's pieces, or of PIECES tangents, for each of ``rate (V,)``."""
+    limit = [(part, np.array([most, np.inf])) for part, most in zip(slopes(rate, None), rate, strict=True)]
     if fluid:
-        return [(part, np.array([most, np.inf])) for part, most in zip(slopes(rate, None), rate, strict=True)]
-    parts = slopes(rate, ExpectedMin(rate))
+        return limit
+    phi = ExpectedMin(rate)
+    if phi.wide.any():  # pieces without number, and so near to the limit that it serves
+        return [limit[k] if phi.wide[k] else _pieces(rate[k : k + 1], False)[0] for k in range(len(rate))]
+    parts = slopes(rate, phi)
     ones = [(part, np.append(np.ones(len(part) - 1), np.inf)) for part in parts]
     return [fewer(piece[0], PIECES) if len(piece[0]) > PIECES else piece for piece in ones]
 

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mfnet_envs.arrays import Bools, Floats, Ints, array_of
+from mfnet_envs.engines.congestion import Congestion
+from mfnet_envs.io.network_data import NetworkData
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.words import COUNTABLE, HUGE, did_you_mean, fits, is_whole, shown, whole
 
@@ -140,3 +142,13 @@ def evaluation(horizon: int, warmup: int) -> tuple[int, int]:
     if not is_whole(warmup) or warmup >= steps:
         raise ValueError(f"warmup must be an integer 0 .. {steps - 1}, shorter than the horizon, not {shown(warmup)}")
     return steps, int(warmup)
+
+
+def call_places(model: Congestion, data: NetworkData) -> None:
+    """Name the places and the destinations of a road network as its file does; say what its coordinates are."""
+    roads, graph = model.roads, model.network.graph
+    links = zip(roads.tail.tolist(), roads.head.tolist(), strict=True)
+    names = [*(f"{data.nodes[a]} to {data.nodes[b]}" for a, b in links), *(f"{data.nodes[v]}" for v in model.starts)]
+    nx.set_node_attributes(graph, dict(enumerate(names)), "name")
+    graph.graph["layers"] = [str(data.nodes[v]) for v in model.trips.destinations]
+    graph.graph["crs"] = data.units.get("coordinates", "")

@@ -63,6 +63,7 @@ from mfnet_envs.engines.congestion import LABELS, LEARNER_NEEDS, NEEDS, Congesti
 from mfnet_envs.engines.link_laws import MM1, PointQueue
 from mfnet_envs.engines.roads import Roads, Trips
 from mfnet_envs.io.network_data import NetworkData, with_capacity, with_uniform_capacity
+from mfnet_envs.scenarios._options import call_places
 from mfnet_envs.scenarios.routing_v0 import loaded
 from mfnet_envs.wording import Wording
 from mfnet_envs.words import checked_population, is_number, one_of, positive, shown
@@ -189,6 +190,7 @@ class Packet(Congestion):
             gamma=gamma,
             evaluation=(STEPS, WARM_STEPS),
         )
+        call_places(self, data)
         self.balancing = change
         self.evaluation = self.lasting(pace.trip, chosen is not None)
         self.notes = (

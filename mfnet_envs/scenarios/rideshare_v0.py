@@ -243,19 +243,20 @@ class RideShare(LocalModel):
         from mfnet_envs.policy import TablePolicy, one_hot, uniform, weighted
 
         zones = len(self.city.zones)
+        choose = self.team_states * zones // self.network.num_states  # zones that cars may leave on empty
         leave = self.legal[self.team_states].astype(float)
         leave[:, 0] = leave.sum(1) == 1
         plan = self._plan(True).policy()
         even = ThresholdPolicy(self, leave / leave.sum(1, keepdims=True), keep=1.0)
-        even.places = np.full(zones, self.population / zones)
+        even.places = np.full(len(choose), self.population / zones)
         toward, followed = [], []
         for t, phase in enumerate(self.turn):
-            odds = phase.offers.rate.sum(1)[phase.offers.empty] * leave
+            odds = phase.offers.rate.sum(1)[phase.offers.empty[choose]] * leave
             odds[odds.sum(1) == 0, 0] = 1.0
             toward.append(ThresholdPolicy(phase, weighted(phase, odds).table[0], keep=1.0))
-            followed.append(TablePolicy(phase, plan[t]))
+            followed.append(TablePolicy(phase, plan[t, choose]))
         return {
-            "stay": one_hot(self, np.zeros(zones, int)),
+            "stay": one_hot(self, np.zeros(len(choose), int)),
             "random": uniform(self),
             "equal": even,
             "proportional": ByTheClock(self, toward) if self.period else toward[0],

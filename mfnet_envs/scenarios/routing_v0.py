@@ -60,6 +60,7 @@ from mfnet_envs.engines.clock import STEPS, WARM_STEPS, Pace, rounded
 from mfnet_envs.engines.congestion import Congestion, enough_vehicles
 from mfnet_envs.engines.given import Given
 from mfnet_envs.io.network_data import NetworkData
+from mfnet_envs.scenarios._options import call_places
 from mfnet_envs.words import checked_population, fits, positive, shown, whole
 
 STREET, AVENUE = (1.0, 1.0), (0.6, 2.0)  # free-flow time and capacity
@@ -165,6 +166,7 @@ class Routing(Congestion):
             law_as_given=given.law,
             fixed=given.fixed,
         )
+        call_places(self, data)
         self.balancing = change
         self.evaluation = self.lasting(pace.trip, chosen is not None)
         units = {"time": data.units.get("time", "") if time_unit == 1 else "", "length": data.units.get("length", "")}
