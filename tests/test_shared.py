@@ -146,6 +146,19 @@ def test_prospects_are_shown_beside_those_of_other_actions() -> None:
     assert abs((shown[legal] ** 2).mean() - 1) < 1e-12 and np.abs((shown * legal).sum(1)).max() < 1e-12
 
 
+@pytest.mark.timeout(60)
+def test_prospects_end_with_the_episode() -> None:
+    """Where nobody moves and each step pays 1, an episode of T steps pays T, however near gamma is to 1; and where
+    episodes have no end, sweeps have."""
+    model = mfnet_envs.make_model("MFNet-RideShare-v0")
+    rows, branches = len(model.active), len(model.branches)
+    stays = np.zeros((rows, 1, branches))
+    stays[..., -1] = 1.0  # nobody is served
+    found = prospects(model, stays, np.ones((rows, model.num_actions)))
+    assert found[:, 0] == pytest.approx(model.episode_steps, rel=1e-3)  # staying; driving takes steps without pay
+    assert np.isfinite(action_features(mfnet_envs.make_model(GRID, population=4, gamma=1 - 1e-9))).all()
+
+
 # -- elsewhere
 
 

@@ -35,6 +35,7 @@ from mfnet_envs.simulator.tables import closed_hoods
 AROUND = 2  # averages over 0 and 1 hop
 LEAST = 0.05  # of the mean usual crowd, below which nodes look alike
 FORGOTTEN = 1e-3  # weight of what lies beyond the last sweep
+SWEEPS = 2_000  # at most, for a gamma next to 1; where episodes end, one for each of their steps
 SAME = 1e-9  # deviation, relative, below which all actions are as good
 
 
@@ -89,7 +90,8 @@ def prospects(model: LocalModel, weights: Floats, pay: Floats) -> Floats:
     onward = last.successors[moving, model.first_legal[moving] if last.successors.shape[1] > 1 else 0, 0]
     for_one = [(b.successors[active], b.probabilities[active]) for b in model.branches]
     value, worth = np.zeros(model.network.num_states), pay
-    for _ in range(math.ceil(math.log(FORGOTTEN) / math.log(model.gamma))):
+    sweeps = math.ceil(math.log(FORGOTTEN) / math.log(model.gamma))
+    for _ in range(min(sweeps, model.episode_steps or SWEEPS)):
         worth = pay + model.gamma * sum(
             weights[..., k] * (odds * value[to]).sum(2) for k, (to, odds) in enumerate(for_one)
         )
