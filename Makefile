@@ -24,10 +24,11 @@ PIP_INSTALL = -m pip install -q -c $(CONSTRAINTS) $(if $(TORCH_INDEX),--extra-in
 # The third-party libraries live in an environment of their own: Ray holds gymnasium at an older release.
 INTEROP := .venv-interop
 OLDEST := .venv-oldest
+DOCS := .venv-docs
 # The default tests that speak to a library or to gymnasium itself, run once more beside the older gymnasium.
 BOTH_LINES := tests/test_views_conformance.py tests/test_views_vector.py tests/test_masked.py tests/test_sb3.py tests/test_torchrl.py
 
-.PHONY: FORCE help setup demo verify test test-slow test-interop interop-tests test-benchmarl mutants lint format bench check-numbers tables wheel clean fuzz test-plain test-oldest test-browser
+.PHONY: FORCE help setup demo verify test test-slow test-interop interop-tests test-benchmarl mutants lint format bench check-numbers tables wheel release-check clean fuzz test-plain test-oldest test-browser docs docs-site notebooks
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -52,7 +53,7 @@ test-oldest:  ## run the tests with the oldest versions that setup.cfg allows (i
 test-browser: $(READY)  ## let a browser run the pages' scripts (needs chromium)
 	$(BIN)/python -m pytest -m browser tests
 
-test-interop:  ## let every third-party library train on the environments (its own virtual environment, 2.3 GB)
+test-interop:  ## let every third-party library train on the environments (its own virtual environment, 2.6 GB)
 	@$(MAKE) --no-print-directory interop-tests VENV=$(INTEROP) EXTRAS=all
 
 interop-tests: $(READY)
@@ -63,6 +64,15 @@ test-benchmarl:  ## let BenchMARL train on the environments (its own virtual env
 	$(PY) -m venv .venv-benchmarl
 	.venv-benchmarl/bin/python -m pip install -q -c constraints-benchmarl.txt -e . benchmarl pytest pytest-timeout hypothesis
 	.venv-benchmarl/bin/python -m pytest tests/optional tests/test_torchrl.py
+
+docs:  ## build the documentation site into site/, strictly and offline (its own virtual environment)
+	@$(MAKE) --no-print-directory docs-site VENV=$(DOCS) EXTRAS=docs
+
+docs-site: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+notebooks: $(READY)  ## execute every tutorial as a notebook
+	$(BIN)/python scripts/tutorials.py --notebooks
 
 verify: $(READY)  ## hold the paper's statements against exact games, in under two minutes; report in runs/verify
 	$(BIN)/mfnet verify --quick
@@ -92,7 +102,7 @@ bench: $(READY)  ## measure speed, as ratios within one process
 check-numbers: $(READY)  ## hold the numbers of README and docs against what the commands print (minutes; SLOW=1: hours)
 	$(BIN)/python scripts/check_numbers.py $(if $(SLOW),--slow)
 
-tables: $(READY)  ## print the README's tables of returns (about an hour and a half)
+tables: $(READY)  ## print the tables of returns in docs/results.md (about an hour and a half)
 	$(BIN)/python benchmarks/learning.py manhattan --seeds 3
 	$(BIN)/python benchmarks/everywhere.py
 	$(BIN)/python benchmarks/learning.py radii modes --seeds 2
@@ -108,8 +118,14 @@ wheel: $(READY)  ## build the wheel and try it alone in a bare environment
 	cp tests/bare_install.py "$$dir"; cd "$$dir"; \
 	venv/bin/python bare_install.py
 
+release-check: $(READY)  ## build what is published into dist/, and look at it with twine and check-wheel-contents
+	rm -rf dist build
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
 clean:  ## remove builds, caches and the virtual environment (never runs/)
-	rm -rf $(VENV) $(INTEROP) $(OLDEST) .venv-benchmarl build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(INTEROP) $(OLDEST) $(DOCS) .venv-benchmarl build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find mfnet_envs mfnet_agents tests examples benchmarks scripts -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # The stamp is written last, so an interrupted installation is taken up again.
@@ -120,6 +136,6 @@ $(READY): pyproject.toml setup.cfg $(CONSTRAINTS) $(STALE)
 	@made_for=$$(cat $(VENV)/.ready-* 2>/dev/null | head -n 1); [ "$${made_for:-$(HOME_OF_VENV)}" = "$(HOME_OF_VENV)" ] || rm -rf $(VENV)
 	@rm -f $(VENV)/.ready-*
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || { rm -rf $(VENV) && $(PY) -m venv $(VENV); } || { rm -rf $(VENV); echo "mfnet: could not create $(VENV) (message above)" >&2; exit 1; }
-	@echo "mfnet: installing mfnet[$(EXTRAS)] into $(VENV) (once; 1.2 to 2.3 GB, most of it torch)$(if $(strip $(TORCH_INDEX)),,$(WARNING))"
+	@echo "mfnet: installing mfnet[$(EXTRAS)] into $(VENV) (once; 1.2 to 2.6 GB, most of it torch)$(if $(strip $(TORCH_INDEX)),,$(WARNING))"
 	@$(BIN)/python $(PIP_INSTALL) -e ".[$(EXTRAS)]" || { echo "mfnet: the installation failed (message above); is the package index reachable? Run the same command again to take it up." >&2; exit 1; }
 	@echo $(HOME_OF_VENV) > $@

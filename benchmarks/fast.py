@@ -23,10 +23,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import core
 import numpy as np
+import torch
 from _ordinary_env import BareDicts, OrdinaryGrid
 from core import Call, Row, compare
 
 import mfnet_envs
+from mfnet_agents import DecNeuralACConfig
 from mfnet_agents.dec_neural_ac.sampling import Sampler
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import uniform
@@ -140,6 +142,18 @@ def ordinary() -> Iterator[Row]:
         yield compare(name, core.play(env), ours, at_least=goal, share=1 / STEPS)
 
 
+def training() -> Iterator[Row]:
+    """An iteration of the learner as it is set by default."""
+    torch.set_num_threads(1)
+    goals = {"MFNet-Grid-v0": (100, 4), "MFNet-Routing-v0": (500, 3), "MFNet-RideShareNYC-v0": (800, 3)}
+    for id, (population, goal) in goals.items():
+        config = DecNeuralACConfig().environment(id, env_config={"population": population})
+        slow, fast = (config.copy().env_runners(backend=name).build_algo() for name in BACKENDS)
+        for _ in range(3):
+            slow.train(), fast.train()
+        yield compare(f"training iteration, {id}, N = {population}", slow.train, fast.train, at_least=goal)
+
+
 def compile_time() -> Iterator[Row]:
     """CPU seconds of a process that plays one rollout: first time, and with what the first one left on disk."""
     code = (
@@ -170,6 +184,7 @@ ROWS: dict[str, Callable[[], Iterator[Row]]] = {
     "view": agent_view,
     "others": others,
     "ordinary": ordinary,
+    "training": training,
     "compile": compile_time,
 }
 

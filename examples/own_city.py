@@ -26,6 +26,13 @@ CUSTOMERS = {"harbour": 12, "market": 3, "church": 1, "park": 20, "zoo": 4, "mil
 
 
 class Vendors(LocalModel):
+    """Ice-cream vendors on six squares, each with its customers.
+
+    Args:
+        population: N, vendors.
+        move_cost: what pushing the cart to the next square costs, in sales.
+    """
+
     wording = Wording(  # what tables and reports say
         agents="vendors",
         place="six squares",
@@ -33,7 +40,7 @@ class Vendors(LocalModel):
         learner_needs="samples",
     )
 
-    def __init__(self, population=60, move_cost=0.1):
+    def __init__(self, population: int = 60, move_cost: float = 0.1):
         squares = StateNetwork(nx.Graph(STREETS))
         legal = squares.neighbors >= 0  # action j pushes the cart to neighbour slot j, 0 stays
         self.customers = np.array([CUSTOMERS[name] for name in squares.nodes], float)

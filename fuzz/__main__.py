@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--targets", nargs="+", choices=sorted(TARGETS), metavar="NAME", help=", ".join(TARGETS))
     parser.add_argument("--case", metavar="TARGET:NUMBER", help="this one, with its traceback")
     options = parser.parse_args()
-    prepare()
+    prepare(large=True)
     if options.case:
         name, _, number = options.case.partition(":")
         folder = Path(tempfile.mkdtemp(prefix="fuzz-")) / "case"

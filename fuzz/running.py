@@ -29,7 +29,14 @@ IDLE_SECONDS = 8.0  # of a case that waits for something: it has used next to no
 GRACE = 30.0  # after these, until a worker that does not even answer a signal is ended
 GROWTH = 1 << 30  # bytes that a case may fill
 MEMORY = GROWTH + (1 << 28)  # and of addresses that it may ask for: what is about as large must be refused
-WAITING = {"cli", "folders", "kill-run", "kill-file", "kill-compare"}  # targets that wait for processes of their own
+WAITING = {
+    "cli",
+    "verbs",
+    "folders",
+    "kill-run",
+    "kill-file",
+    "kill-compare",
+}  # targets that wait for processes of their own
 PR_SET_PDEATHSIG = 1  # of Linux's prctl
 KEPT = 2  # inputs kept of each cause
 

@@ -359,6 +359,7 @@ class Commands:
         (here / "my town").mkdir()
         write_city_csv(rng, city_csv_tables(rng), here, False)
         (here / "tiny.json").write_text(json.dumps(SUITE))
+        self.prepared(rng, here)
         argv = self.argv(rng)
         if argv[0] == "compare" and rng.random() < 0.3:
             suite = json.loads(json.dumps(SUITE))
@@ -391,6 +392,9 @@ class Commands:
             raise
         if surroundings["out"] == "full" and answer.code == 0 and "--out" not in argv:
             raise Fault("silent", f"{told}: exit code 0 although nothing could be written", "full disk, exit code 0")
+
+    def prepared(self, rng: np.random.Generator, here: Path) -> None:
+        """What else lies where the command is run."""
 
     @staticmethod
     def nothing_left(before: set[Path], folder: Path, told: str) -> None:

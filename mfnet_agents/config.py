@@ -98,6 +98,7 @@ class AlgorithmConfig:
 
     @classmethod
     def fields(cls) -> dict[str, dataclasses.Field[Any]]:
+        """The options by name, each with its default and, as metadata, its group and meaning."""
         return {f.name: f for f in dataclasses.fields(cls)}
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -162,6 +163,7 @@ class AlgorithmConfig:
 
     @property
     def is_frozen(self) -> bool:
+        """Whether an algorithm was built from it: then it can no longer change."""
         return bool(self.__dict__.get("_is_frozen", False))
 
     def freeze(self) -> Self:

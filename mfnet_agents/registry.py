@@ -18,9 +18,11 @@ ConfigClass = type[AlgorithmConfig]
 _BASELINES = (
     "CEM", "CentralisedAC", "IndependentAC", "IPPO", "LocalPPO", "MAPPO", "MFAC", "MFQ", "ScalableAC",
 )  # fmt: skip
+_OF_TEAMS = ("ConsensusAC", "QMIX", "VDN")
 _CONFIGS: dict[str, ConfigClass | str] = {
     "DecNeuralAC": "mfnet_agents.dec_neural_ac.config:DecNeuralACConfig",
     **{name: f"mfnet_agents.baselines.config:{name}Config" for name in _BASELINES},
+    **{name: f"mfnet_agents.baselines.config_teams:{name}Config" for name in _OF_TEAMS},
 }
 
 

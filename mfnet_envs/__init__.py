@@ -21,7 +21,7 @@ from mfnet_envs.policy_file import load_policy, save_policy
 from mfnet_envs.registration import batch_env, env, make_model, parallel_env, register
 from mfnet_envs.simulator import Simulator
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 moved.forward()
 

@@ -15,10 +15,10 @@ G       groups of layers, counted as one crowd           d       inputs of a net
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import array_api_compat
-import array_api_compat.numpy
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,7 +50,15 @@ def array_of(name: str, values: Any, kinds: str = "biuf") -> NDArray[Any]:
 
 def namespace(x: Any) -> Any:
     """The array library of ``x``; found at once for numpy, whose small arrays would wait for a longer search."""
-    return array_api_compat.numpy if type(x) is np.ndarray else array_api_compat.array_namespace(x)
+    return of_numpy() if type(x) is np.ndarray else array_api_compat.array_namespace(x)
+
+
+@cache
+def of_numpy() -> Any:
+    """numpy under the standard's names. To make it loads numpy's f2py and tests too, so not before it is asked for."""
+    import array_api_compat.numpy
+
+    return array_api_compat.numpy
 
 
 def like(reference: Any, table: Floats) -> Any:

@@ -36,7 +36,7 @@ class Certificate:
 
     def __str__(self) -> str:
         horizon = "" if self.horizon is None else f", {self.horizon} steps"
-        return f"{self.value:.4f} {self.unit} ({self.criterion}{horizon}; {self.kind}): {self.assumption}"
+        return f"{self.value:z.4f} {self.unit} ({self.criterion}{horizon}; {self.kind}): {self.assumption}"
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Certificate:

@@ -29,6 +29,7 @@ from mfnet_envs.words import shown
 from mfnet_envs.yardstick import Yardstick
 
 RANDOM, BOUND = "random", "bound"
+ROUNDING = 1e-6  # relative: what a policy may lie above its bound by the order in which numbers are added
 PER_AGENT = Yardstick("discounted_return", 1.0, "discounted return per agent", None)
 Tell = Callable[[str, "Result"], None]
 Standing = Literal["above", "level with", "below"]
@@ -58,6 +59,7 @@ class Result:
         return cls(value, math.inf if math.isnan(ci95) else ci95, report, values)
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
         values = {} if self.values is None else {"values": self.values.tolist()}
         return {"value": self.value, "ci95": self.ci95, "report": self.report, **values}
 
@@ -108,6 +110,7 @@ class Measurement:
     # -- words
 
     def label(self, name: str) -> str:
+        """What tables call a policy."""
         return self.labels.get(name, name)
 
     def interval(self, name: str) -> str:
@@ -174,9 +177,26 @@ class Measurement:
         ]
 
     def footnotes(self) -> list[str]:
-        """What belongs under every table: the bound with the assumption it rests on, then the notes."""
+        """What belongs under every table: the bound with the assumption it rests on, who exceeds it, then the notes."""
         bound = [] if self.certificate is None else [f"bound: {self.certificate}"]
-        return [*bound, *(f"note: {note}" for note in self.notes)]
+        return [*bound, *self.exceeded(), *(f"note: {note}" for note in self.notes)]
+
+    def exceeded(self) -> list[str]:
+        """A sentence where a policy earns more than the bound, by more than chance and rounding: it is none then.
+
+        Chance: three times half the 95 % interval, some six standard errors, since many policies are looked at.
+        """
+        bound = self.yardstick.bound
+        if bound is None:
+            return []
+        most = bound + abs(bound) * max(ROUNDING, self.certificate.gap if self.certificate else 0.0)
+        above = [name for name in self.ranked() if self.results[name].value - 3 * self.results[name].ci95 > most]
+        if not above:
+            return []
+        said = (
+            f"{self.label(above[-1])} reaches {self.interval(above[-1])}, above the bound {self.yardstick.text(bound)}"
+        )
+        return [f"warning: {said}; the model's bound() does not hold here: mend it, or let it return None"]
 
     def _part(self, result: Result, start: str) -> str:
         part = {key.removeprefix(start): value for key, value in result.report.items() if key.startswith(start)}

@@ -55,7 +55,7 @@ class Branch:
 
     Attributes:
         successors: ``(S, A, J)`` or, when the action does not matter, ``(S, 1, J)`` states.
-        probabilities: same shape; each row sums to 1 (an entry of probability 0 may hold any state).
+        probabilities: same shape; rows sum to 1 (probability 0: any state); is_deterministic: whether J = 1.
     """
 
     successors: Ints
@@ -118,7 +118,7 @@ class LocalModel(metaclass=Checked):
         period: steps of one turn of the clock; None, the default, for a model that reads no clock.
         episode_steps: where only these count, one turn from the initial law, as in ``evaluation``; None for no end.
         notes: what was ignored, guessed, rescaled or rounded on the way to this model; shown where its numbers are.
-        origin: the id and the options it was made with, where it was by its id.
+        origin: the id and the options it was made with, where it was by its id; num_groups: of ``groups``.
         law_methods: the methods that say reward and kernel; a scenario may add those that these rest on.
         reward_reads: how far a ``reward`` of its own looks, "own" node or "hood"; counts for this class's ``reward``.
         reads_group: the group of the own node that alone decides reward and kernel; counts for this class's law.

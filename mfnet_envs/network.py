@@ -44,7 +44,7 @@ class StateNetwork:
         layers: number of attributes per node, at least 1.
 
     Attributes:
-        nodes: the labels, in the graph's own order; a node's index is its place here.
+        nodes: the labels, in the graph's own order; a node's index is its place here; num_nodes: V; num_states: S.
         starts: ``(V + 1,)``, adjacent: ``(2 E,)`` ints: the neighbours of node v, ascending and without itself, are
             ``adjacent[starts[v] : starts[v + 1]]``.
 

@@ -96,6 +96,7 @@ class Policy(ABC):
 
     @property
     def simulator(self) -> NoReturn:
+        """None: a policy reads counts, and a simulator plays it."""
         raise AttributeError("a policy has no simulator of its own; take mfnet_envs.Simulator(policy.model)")
 
 

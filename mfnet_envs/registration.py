@@ -64,9 +64,11 @@ class Scenario:
         return int(self.id.rpartition("-v")[2]) if VERSIONED.fullmatch(self.id) else 0
 
     def pettingzoo_id(self, view: str) -> str:
+        """The id under which PettingZoo's registry knows a view."""
         return f"mfnet/{self.slug}-{view}-v{self.version}"
 
     def load(self) -> Builder:
+        """The builder, imported where it is named."""
         builder: Builder = targets.load(self.builder) if isinstance(self.builder, str) else self.builder
         return builder
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import inspect
 import io
+import itertools
 import re
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -19,6 +21,7 @@ from mfnet_envs import targets
 from mfnet_envs.conformance import environments as testing
 from mfnet_envs.conformance import models as checks
 from mfnet_envs.model import LocalModel
+from mfnet_envs.options import options_of
 from mfnet_envs.registration import (
     VERSIONED,
     RegisteredEnv,
@@ -55,8 +58,7 @@ def show(id: str, *, bound: bool = True, **options: Any) -> str:
         options: of the scenario's builder.
     """
     said = describe(id, bound=bound, **options)
-    lines = [id, "=" * len(id), "", said["page"], "", "Options", "-------"]
-    lines += [f"{name} = {default!r}" for name, default in said["options"].items()]
+    lines = [id, "=" * len(id), "", said["page"], "", "Options", "-------", *option_lines(scenario(id).load())]
     lines += ["", "Now", "---"]
     lines += [f"population {said['population']}, {said['network']}, {said['teams']} teams, gamma {said['gamma']:g}"]
     steps, warmup = said["evaluation"]
@@ -70,6 +72,20 @@ def show(id: str, *, bound: bool = True, **options: Any) -> str:
         ]
     lines += [f"note: {note}" for note in said["notes"]]
     return "\n".join(lines)
+
+
+def option_lines(builder: Callable[..., Any]) -> list[str]:
+    """The table of a builder's options: name, type, default and, as wide as the rest leaves, what it means."""
+    rows = [(each.name, each.kind or "any", "required" if each.default is None else each.default, plain(each.meaning))
+            for each in options_of(builder)]  # fmt: skip
+    rows = [("option", "type", "default", "meaning"), *rows]
+    widths = [min(max(len(row[column]) for row in rows), most) for column, most in enumerate((20, 34, 24, 60))]
+    found = []
+    for row in rows:
+        parts = [textwrap.wrap(cell, width) or [""] for cell, width in zip(row, widths, strict=True)]
+        for line in itertools.zip_longest(*parts, fillvalue=""):
+            found.append("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+    return [found[0], "-" * max(map(len, found)), *found[1:]]
 
 
 def describe(id: str, *, bound: bool = True, **options: Any) -> dict[str, Any]:
@@ -90,6 +106,7 @@ def describe(id: str, *, bound: bool = True, **options: Any) -> dict[str, Any]:
         "id": id,
         "page": plain(page(id)),
         "options": {p.name: _default(p) for p in inspect.signature(entry.load()).parameters.values()},
+        "option_table": [each._asdict() for each in options_of(entry.load())],
         "population": model.population,
         "network": str(model.network),
         "teams": len(model.team_states),

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import shlex
 import types
 import typing
 from abc import ABCMeta
@@ -339,7 +340,30 @@ def typed(text: str) -> Any:
 
 def missing(package: str, extra: str, what: str = "this") -> ModuleNotFoundError:
     """What to raise where an optional package is not there: what needs it, and the command that installs it."""
-    return ModuleNotFoundError(f"{what} needs {package}: pip install 'mfnet[{extra}]'", name=package)
+    return ModuleNotFoundError(f"{what} needs {package}: {pip_command(extra)}", name=package)
+
+
+def pip_command(extra: str) -> str:
+    """The command that adds an extra to this installation: from its checkout or file, where it is not from an index."""
+    return f"pip install {shlex.quote(f'{_source()}[{extra}]')}"
+
+
+def _source() -> str:
+    """What pip was given, as far as it is still there: the checkout that is run, a folder or a file; else the name."""
+    from importlib import metadata  # with the mail parser: only when something is missing
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
+    checkout = Path(__file__).parents[1]
+    if (checkout / "setup.cfg").is_file() and (checkout / "mfnet_agents").is_dir():
+        return str(checkout)
+    try:
+        said = metadata.distribution("mfnet").read_text("direct_url.json")
+    except metadata.PackageNotFoundError:
+        return "mfnet"
+    url = urlsplit(json.loads(said)["url"] if said else "")
+    path = Path(url2pathname(url.path))
+    return str(path) if url.scheme == "file" and path.exists() else "mfnet"
 
 
 def optional_package(name: str, extra: str, what: str = "this") -> Any:

@@ -65,7 +65,7 @@ class Yardstick:
         """A headline, and half its interval where there is one, with as many digits as they deserve."""
         digits = 1 if abs(value) >= 100 else 3
         known = ci95 is not None and math.isfinite(ci95)
-        return f"{value:,.{digits}f}" + (f" ± {ci95:,.{digits}f}" if known else "")
+        return f"{value:z,.{digits}f}" + (f" ± {ci95:,.{digits}f}" if known else "")
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

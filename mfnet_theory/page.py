@@ -113,24 +113,23 @@ def _links(files: Iterable[str]) -> Markup:
 
 STYLE = """
 main { max-width: 70rem; }
-a { color: #0060a8; }
 table.statements { font-size: .9rem; }
 table.statements th, table.statements td { text-align: left; white-space: normal; overflow-wrap: anywhere; }
 table.statements tbody th { width: 14%; overflow-wrap: normal; }
 table.statements thead th { font-weight: 600; }
 table.statements td:nth-child(2) { width: 29%; }
-table.statements td:nth-child(4) { width: 12%; color: #646b76; }
+table.statements td:nth-child(4) { width: 12%; color: var(--soft); }
 table.statements td:last-child { width: 12%; }
 tr.group th:first-child { padding-top: 1.1rem; font-weight: 600; font-size: .95rem; width: auto; }
 .badge { display: inline-block; white-space: nowrap; font-size: .82rem; font-weight: 600; padding: .05rem .5rem; }
-.badge { border: 1px solid #b9bec6; border-radius: 99px; background: #fff; color: #23272e; }
+.badge { border: 1px solid var(--axis); border-radius: 99px; background: var(--card); color: var(--ink); }
 .badge i { font-style: normal; }
-.badge.holds { border-color: #0060a8; color: #0060a8; background: #eaf3fb; }
-.badge.holds-as-corrected { border-style: dashed; border-color: #0060a8; color: #0060a8; }
-.badge.fails { background: #23272e; border-color: #23272e; color: #fff; }
+.badge.holds { border-color: var(--accent); color: var(--accent); background: var(--learnt); }
+.badge.holds-as-corrected { border-style: dashed; border-color: var(--accent); color: var(--accent); }
+.badge.fails { background: var(--ink); border-color: var(--ink); color: var(--card); }
 ul.lines { list-style: none; padding: 0; margin: .8rem 0 1.2rem; }
-ul.lines li { padding: .45rem 0; border-bottom: 1px solid #eceef1; }
-.found { color: #646b76; display: block; font-variant-numeric: tabular-nums; }
+ul.lines li { padding: .45rem 0; border-bottom: 1px solid var(--rule); }
+.found { color: var(--soft); display: block; font-variant-numeric: tabular-nums; }
 figure + figure { margin-top: 1.6rem; }
 section p:not(.caption) { max-width: 46rem; margin: .4rem 0; }
 """

@@ -10,7 +10,6 @@ kept in ``docs/environments/measured.json``; the words come from the code, and a
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import os
 import re
@@ -26,6 +25,7 @@ from mfnet_envs import tables, tools
 from mfnet_envs.drawing import files, film
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.model import LocalModel
+from mfnet_envs.options import Option, options_of
 from mfnet_envs.policy import Policy, uniform
 from mfnet_envs.registration import scenario, scenarios
 from mfnet_envs.views import AgentsEnv, CentralEnv, TeamsEnv
@@ -220,33 +220,24 @@ def spaces(id: str) -> list[str]:
 
 
 def options(id: str) -> list[str]:
-    """The builder's options: names and defaults from its signature, words from its docstring."""
-    builder = scenario(id).load()
-    described = arguments(inspect.getdoc(builder) or "")
-    lines = ["| option | default | |", "|---|---|---|"]
-    for name, parameter in inspect.signature(builder).parameters.items():
-        if parameter.kind is not parameter.VAR_KEYWORD:
-            default = "(required)" if parameter.default is parameter.empty else f"`{parameter.default!r}`"
-            lines.append(f"| `{name}` | {default} | {described.get(name, '')} |")
+    """The builder's options: names, kinds and defaults from its signature, words from its docstring."""
+    return option_table(options_of(scenario(id).load()))
+
+
+def option_table(rows: list[Option]) -> list[str]:
+    """Options as a table in Markdown."""
+    lines = ["| option | kind | default | meaning |", "|---|---|---|---|"]
+    for row in rows:
+        default = "to be given" if row.default is None else f"`{row.default}`"
+        kind, meaning = row.kind.replace("|", "\\|"), as_markdown(row.meaning).replace("|", "\\|")
+        lines.append(f"| `{row.name}` | `{kind}` | {default} | {meaning} |")
     return lines
-
-
-def arguments(docstring: str) -> dict[str, str]:
-    """What a docstring's Args section says of each argument; "a, b: ..." speaks of both."""
-    section = re.search(r"^Args:\n((?: .*\n?|\n(?= ))*)", docstring, re.MULTILINE)
-    entries = re.split(r"\n?^    (?=\S)", section[1] if section else "", flags=re.MULTILINE)
-    described = {}
-    for entry in filter(None, entries):
-        names, _, text = entry.partition(":")
-        said = as_markdown(" ".join(text.split())).replace("|", "\\|")
-        described.update(dict.fromkeys((name.strip() for name in names.split(",")), said))
-    return described
 
 
 def gallery(measured: dict[str, Measured]) -> str:
     """The first page: a film, a sentence and the numbers of every environment."""
     lines = ["<!-- written by scripts/build_pages.py -->", "", "# Environments", ""]
-    lines += ["| | what moves | random | best heuristic | bound |", "|---|---|---|---|---|"]
+    lines += ["| film | what moves | random | best heuristic | bound |", "|---|---|---|---|---|"]
     for id, entry in sorted(measured.items()):
         sentence = words(id).partition("\n")[0]
         top = max(entry["rows"], key=lambda row: row["value"])
@@ -296,7 +287,7 @@ def _table(lines: list[str]) -> str:
             rows.append(cells)
         else:
             rows[-1] = [f"{old} {new}".strip() for old, new in zip(rows[-1], cells, strict=True)]
-    head = rows.pop(0) if heads else [""] * len(starts)
+    head = rows.pop(0) if heads else ["part", *["meaning"] * (len(starts) - 1)]  # Markdown knows no table without
     marked = [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(starts), *rows)]
     return "\n".join(marked)
 

@@ -5,6 +5,10 @@ keeps the real budget and a comment above the block, which readers do not see, s
 ``<!-- test: 25_600 -> 800; runs/first -> first -->``. What a reader has and the test has not (a network file, a module
 of one's own) is made by :func:`furnish`. A page of a library that fits no common environment is run in the one it names
 (:data:`ELSEWHERE`). Nothing is skipped: a block for which there is no rule is a fault.
+
+A ``text`` block directly below another is what that one prints, line by line; a line ``...`` stands for those that are
+left out. Where numbers depend on the cuts, or on the machine, ``<!-- output: other numbers -->`` stands above it: each
+line must then be printed but for its numbers, in any order.
 """
 
 import os
@@ -13,7 +17,7 @@ import shlex
 import subprocess
 import sys
 from configparser import ConfigParser
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -27,8 +31,11 @@ ELSEWHERE = {
     "docs/recipes/epymarl.md": None,
     "docs/recipes/pufferlib.md": None,
     "docs/recipes/xuance.md": None,
+    # A session each: tests/test_site.py plays them as a whole.
+    "docs/index.md": "make test",
+    **{str(page.relative_to(ROOT)): "make test" for page in (ROOT / "docs" / "tutorials").glob("*.md")},
 }
-_COMMENT = r"(?:^<!-- test: (?P<cuts>[^\n]+) -->\n)?"
+_COMMENT = r"(?:^<!-- test: (?P<cuts>[^\n]+) -->\n)?(?P<loose>^<!-- output: other numbers -->\n)?"
 _BLOCK = re.compile(_COMMENT + r"^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -41,6 +48,8 @@ class Block:
     language: str
     code: str
     cuts: tuple[tuple[str, str], ...]
+    prints: str | None = None  # what the text block below it says
+    loose: bool = False  # whether only the words of its lines are compared
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
@@ -73,13 +82,24 @@ def blocks(page: str) -> list[Block]:
         ValueError: a fence that is never closed, or a comment that stands above no block or replaces nothing.
     """
     text = (ROOT / page).read_text("utf-8")
-    found = []
+    found: list[Block] = []
+    end = 0
     for match in _BLOCK.finditer(text):
         cuts = tuple(_cut(page, cut) for cut in (match["cuts"] or "").split("; ") if cut)
         line = text.count("\n", 0, match.start()) + 1
-        found.append(Block(page, line, match["language"], match["code"], cuts))
-    if 2 * len(found) != len(re.findall("^```", text, re.MULTILINE)):
+        directly_below = found and not text[end : match.start()].strip()
+        end = match.end()
+        if match["language"] == "text" and directly_below and found[-1].prints is None:
+            found[-1] = replace(found[-1], prints=match["code"], loose=bool(match["loose"]))
+        else:
+            found.append(Block(page, line, match["language"], match["code"], cuts))
+    outputs = [block for block in found if block.prints is not None]
+    if 2 * (len(found) + len(outputs)) != len(re.findall("^```", text, re.MULTILINE)):
         raise ValueError(f"{page}: a fence without its other end")
+    if sum(block.loose for block in outputs) != len(re.findall("^<!-- output:", text, re.MULTILINE)):
+        raise ValueError(
+            f"{page}: an output comment that does not stand directly above a text block that shows an output"
+        )
     if sum(bool(block.cuts) for block in found) != len(re.findall("^<!-- test:", text, re.MULTILINE)):
         raise ValueError(f"{page}: a test comment that does not stand directly above a block")
     return found
@@ -93,38 +113,56 @@ def _cut(page: str, cut: str) -> tuple[str, str]:
 
 
 def run(block: Block, folder: Path) -> None:
-    """Run a block in ``folder``; raises AssertionError with what it printed where it fails."""
+    """Run a block in ``folder``; raises AssertionError where it fails, or prints something else than its page shows."""
     furnish(folder)
+    printed = ""
     if block.language == "python":
         (folder / "block.py").write_text(block.shortened(), "utf-8")
         tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider"] if "class Test" in block.code else []
-        _python(block, folder, *tests, "block.py")
+        printed = _python(block, folder, *tests, "block.py")
     elif block.language == "pycon":
         (folder / "block.txt").write_text(block.shortened(), "utf-8")
         _python(block, folder, "-m", "doctest", "block.txt")
     elif block.language == "bash":
         commands = _commands(block)
         if ours := [command[1:] for command in commands if command[0] == "mfnet"]:
-            script = (
-                f"from mfnet_agents.cli import main\nfor command in {ours!r}:\n    assert main(command) == 0, command"
-            )
-            _python(block, folder, "-c", script)
+            printed = _python(block, folder, "-c", _ALL.format(ours))
         for command in commands:
             if command[0] != "mfnet":
                 known(block, command)
     else:
         raise AssertionError(f"{block}: no rule how to run a block of {block.language or 'no language'}")
+    if block.prints is not None:
+        wanted, got = _lines(block.prints, block.loose), _lines(printed, block.loose)
+        found = set(wanted) <= {*got, "..."} if block.loose else _shows(wanted, got)
+        assert found, f"{block}: the page shows\n{block.prints}\nbut it prints\n{printed}"
+
+
+def _lines(text: str, loose: bool) -> list[str]:
+    """The lines that say something, without the width of their columns; ``loose``: a number is a number."""
+    lines = [re.sub(r"-{2,}", "--", " ".join(line.split())) for line in text.splitlines() if line.strip()]
+    return [re.sub(r"(?<![\w-])-?\d[\d,.]*(?<=\d)", "0", line) if loose else line for line in lines]
+
+
+def _shows(wanted: list[str], got: list[str]) -> bool:
+    """Whether ``got`` is the lines ``wanted``, where ``...`` stands for any number of them."""
+    if not wanted:
+        return not got
+    if wanted[0] == "...":
+        return any(_shows(wanted[1:], got[start:]) for start in range(len(got) + 1))
+    return bool(got) and wanted[0] == got[0] and _shows(wanted[1:], got[1:])
 
 
 _ALL = "from mfnet_agents.cli import main\nfor command in {!r}:\n    assert main(command) == 0, command"
 
 
-def _python(block: Block, folder: Path, *arguments: str) -> None:
+def _python(block: Block, folder: Path, *arguments: str) -> str:
     # HOME is where Ray leaves its results; the checkout comes first, so that it is this one that is tested.
     path = os.pathsep.join([str(ROOT), str(folder), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HOME": str(folder), "PYTHONPATH": path}
     ran = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, env=environment, cwd=folder)
     assert ran.returncode == 0, f"{block}:\n{ran.stdout}\n{ran.stderr}"
+    return ran.stdout
 
 
 def _commands(block: Block) -> list[list[str]]:

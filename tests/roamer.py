@@ -75,6 +75,8 @@ class Roamer(Algorithm):
         if mischief == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         spared = HERE / "spared"
+        if mischief == "hang":
+            time.sleep(600)  # a test ends it
         if mischief in ("die once", "kill the comparison once", "ctrl-c once") and not spared.exists():
             spared.touch()
             if mischief == "die once":

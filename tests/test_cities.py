@@ -60,7 +60,7 @@ def test_requests_are_added_up_by_step_and_means_are_weighed_by_them(tmp_path: P
     said = " | ".join(city.notes)
     for note in (
         "before the first or after the last step are left out (2 times, first: scenario_twin.json, demand[4])",
-        "multiplied by 2", "of 7 cars 6 are used", "from 8:00 to 9:00",
+        "multiplied by 2", "of the file's 7 cars 6 are used", "from 8:00 to 9:00",
     ):  # fmt: skip
         assert note in said
 

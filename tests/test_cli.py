@@ -1,5 +1,6 @@
 """The command line as its users meet it: sentences, exit codes, run folders, Ctrl-C, pipes, resuming."""
 
+import argparse
 import csv
 import io
 import json
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +21,8 @@ import pytest
 
 import mfnet_envs
 from mfnet_agents import Algorithm, DecNeuralAC, DecNeuralACConfig, checkpoint, cli, recorded, runs
-from mfnet_agents.cli import arguments
+from mfnet_agents.cli import arguments, what_if
+from mfnet_agents.cli import solve as solve_verb
 from mfnet_agents.cli import train as train_verb
 from mfnet_agents.progress import Bar, clock, finite
 from mfnet_envs.io import NetworkData
@@ -113,13 +116,26 @@ WRONG = {
     "a number beyond all": (["train", "MFNet-Grid-v0", "--seed", "9" * 5000], "non-negative integer of less than 20"),
     "too many worlds": (["train", "MFNet-Grid-v0", "--worlds", "10000000"], "it must be at most 1,000,000"),
     "not a pair": (["train", "MFNet-Grid-v0", "--set", "hops"], "is not KEY=VALUE"),
+    "two values": (["train", "MFNet-Grid-v0", "--env", "rows=2", "--env", "rows=3"], "rows is 2 and 3: give it once"),
+    "two populations": (
+        ["train", "MFNet-Grid-v0", "--env", "population=5", "--population", "7"],
+        "--env population=5 and --population 7 say two things",
+    ),
+    "two budgets": (
+        ["train", "MFNet-Grid-v0", "--set", "total_env_steps=64", "--steps", "65"],
+        "--set total_env_steps=64 and --steps 65 say two things",
+    ),
     "not a number": (["train", "MFNet-Grid-v0", "--seed", "-1"], "--seed"),
     "nothing to resume": (["train", "MFNet-Grid-v0", "--out", "nowhere", "--resume"], "there is no run in nowhere"),
     "no checkpoint": (["evaluate", "nowhere"], "no checkpoint at nowhere"),
     "no run": (["report", "nowhere"], "there is no run in nowhere"),
     "unknown policy": (["env", "render", "MFNet-Grid-v0", "--policy", "gredy"], "did you mean 'greedy'"),
     "unknown file": (["env", "render", "MFNet-Grid-v0", "x.bmp"], "must end in .png"),
-    "unknown command": (["trian"], "invalid choice: 'trian'"),
+    "unknown command": (["trian"], "invalid choice: 'trian'; did you mean 'train'? Known: train, "),
+    "unknown kind": (["init", "scenaro", "x"], "did you mean 'scenario'"),
+    "unknown flag": (["train", "MFNet-Grid-v0", "--popultion=3"], "did you mean '--population'?; `mfnet train --help`"),
+    "one word too many": (["report", "x", "y"], "unrecognized arguments: y; `mfnet report --help`"),
+    "no network and no city": (["solve", "."], "a city is scenario_<city>.json of RL4AMOD, or a folder with zones.csv"),
 }
 
 
@@ -169,11 +185,48 @@ def test_hints_can_be_typed_as_they_stand() -> None:
     assert shlex.split(hint) == ["mfnet", "train", "my town.py:T", "--out", "a run/b", "--resume"]
 
 
+@pytest.mark.parametrize("kind", solve_verb.KINDS)
+def test_what_solve_proposes_is_understood(kind: str) -> None:
+    hint = solve_verb.what_if_hint(Path("a run"), what_if.understood(solve_verb.KINDS[kind]))
+    words = shlex.split(hint.removeprefix("what if? mfnet "), comments=True)
+    asked = cli.parser().parse_args(words)
+    assert (asked.path, asked.demand) == (Path("a run"), 1.2)
+    assert "demand" in what_if.understood(solve_verb.KINDS[kind]) and "--population" in hint
+
+
 def test_lists_and_pages_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = ask(["env", "list", "--json"], capsys)
     assert code == 0 and json.loads(out)["MFNet-Grid-v0"].startswith("drivers reposition")
     code, out, _ = ask(["env", "show", "MFNet-Grid-v0", "--json", "--env", "rows=2", "cols=2", "horizon=5"], capsys)
     assert code == 0 and json.loads(out)["teams"] == 4
+
+
+def test_what_is_warned_of_twice_is_said_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a file that is read for its size and then for its contents."""
+
+    def twice(options: argparse.Namespace) -> int:
+        warnings.warn("is the unit right?", stacklevel=1)
+        warnings.warn("is the unit right?", stacklevel=1)
+        return 0
+
+    monkeypatch.setattr("mfnet_agents.cli.doctor.run", twice)
+    for _ in range(2):  # each command anew
+        assert ask(["doctor"], capsys) == (0, "", "mfnet: note: is the unit right?\n")
+
+
+def test_a_place_that_cannot_be_written_is_named_as_it_was_given(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "a.draft")
+
+    monkeypatch.setattr("mfnet_agents.cli.init.write", refused)
+    code, _, err = ask(["init", "scenario", "mine"], capsys)
+    assert (code, err) == (2, "mfnet: cannot write to mine (Permission denied); name another folder\n")
+    with pytest.raises(arguments.UsageError, match=r"^Permission denied: a\.draft"):
+        arguments.answer(refused)
 
 
 def test_an_unwritable_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -188,6 +241,7 @@ def test_an_unwritable_folder(capsys: pytest.CaptureFixture[str], tmp_path: Path
 # An interpreter in which the extras are not installed: nobody finds them.
 BARE = """
 import sys
+import warnings
 class Without:
     def __init__(self, finder): self.finder = finder
     def __getattr__(self, name): return getattr(self.finder, name)
@@ -213,6 +267,17 @@ def test_training_without_torch_says_what_to_install() -> None:
     command = [sys.executable, "-c", BARE, "train", "MFNet-Grid-v0"]
     found = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert found.returncode == 2 and "[agents]" in found.stderr and found.stderr.count("\n") == 1
+
+
+def test_checks_and_pictures_answer_in_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    small = ["--env", "rows=2", "cols=2", "--json"]
+    code, said, _ = ask(["env", "check", "MFNet-Grid-v0", *small, "--env", "population=8"], capsys)
+    assert code == 0 and json.loads(said)["ok"] is True and len(json.loads(said)["report"]) > 3
+    code, said, _ = ask(["env", "check", "mypackage_of_nobody:Env", "--json"], capsys)
+    assert (code, said) == (2, "")
+    film = tmp_path / "film.html"
+    code, said, _ = ask(["env", "render", "MFNet-Grid-v0", *small, "--steps", "2", "--out", str(film)], capsys)
+    assert code == 0 and json.loads(said) == {"file": str(film)} and film.is_file()
 
 
 def test_render_writes_a_picture_and_prints_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -451,8 +516,9 @@ def test_a_background_job_goes_on_ignoring_ctrl_c(tmp_path: Path) -> None:
 
 
 def test_json_lines_are_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    one_world = ["evaluation_duration=1", "evaluation_interval=1"]
-    code, out, _ = ask(train(tmp_path / "run", "--set", *one_world, "--worlds", "1", "--json", steps=64), capsys)
+    one_world = ["evaluation_duration=1", "evaluation_interval=1", *OPTIONS[2:]]
+    run = ["train", *SMALL, "--set", *one_world, "--steps", "64", "--out", str(tmp_path / "run"), "--no-tensorboard"]
+    code, out, _ = ask([*run, "--worlds", "1", "--json"], capsys)
 
     def refuse(word: str) -> None:
         raise AssertionError(f"{word} is not JSON")

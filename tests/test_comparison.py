@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -134,6 +135,20 @@ def test_a_suite_that_says_nonsense_is_refused(change: dict[str, Any], said: str
     assert said in str(refused.value)
 
 
+def test_a_misspelt_heuristic_is_refused(small: Path) -> None:
+    """Else the real one would be counted among those who know the model, and nobody would be told."""
+    record = json.loads(small.read_text())
+    record["information"] = {"MFNet-Grid-v0": {"gredy": "k hops"}}
+    said = "small-v0: information of MFNet-Grid-v0: there is no heuristic 'gredy'; did you mean 'greedy'?"
+    with pytest.raises(ValueError, match=re.escape(said)):
+        make_plan(suites.from_record(record))
+
+
+@pytest.mark.parametrize("name", suites.suites())
+def test_published_suites_can_be_planned(name: str) -> None:
+    assert make_plan(suites.suite(name), ["heuristics"]).with_heuristics
+
+
 def test_a_suite_is_a_file_of_text(tmp_path: Path) -> None:
     """A byte order mark is none of its text; a pipe, from which nothing may ever come, is not opened."""
     path = tmp_path / "suite.json"
@@ -156,6 +171,11 @@ def test_a_suite_is_a_file_of_text(tmp_path: Path) -> None:
         (["mfnet-smoke-v1", "--contenders", "DecNeuralAD"], "did you mean 'DecNeuralAC'?"),
         (["mfnet-smoke-v1", "--contenders", "planner:replanned"], "did you mean 'replan'?"),
         (["mfnet-smoke-v1", "--contenders", "planner:replan:hrizon=4"], "got an unexpected keyword argument 'hrizon'"),
+        (["mfnet-smoke-v1", "--contenders", "planner:replan:horizon=0"], "horizon must be a positive integer, not 0"),
+        (["mfnet-smoke-v1", "--contenders", "planner:replan:horizon=far"], "horizon must be an integer, not 'far'"),
+        (["mfnet-smoke-v1", "--contenders", "planner:class_reference:iterations=0"], "iterations must be a positive"),
+        (["mfnet-smoke-v1", "--contenders", "planner:class_reference:limit=2"], "limit must be True or False, not 2"),
+        (["mfnet-smoke-v1", "--hours", "0"], "'0' is no positive number of hours, at most 10,000"),
         (["mfnet-smoke-v1", "--contenders", "DecNeuralAC:hopps=1"], "no option 'hopps' to be set here; did you mean"),
         (["mfnet-smoke-v1", "--contenders", "DecNeuralAC:seed=1"], "no option 'seed' to be set here"),
         (["mfnet-smoke-v1", "--contenders", "DecNeuralAC:hops=-1"], "hops must be a non-negative integer, not -1"),
@@ -320,6 +340,18 @@ def test_a_crash_is_a_row(small: Path, roamer: str, tmp_path: Path) -> None:
     assert iterations(roamer).count("0 6") == 2 * (1 + 1 + 2 + 1)  # whom a signal ended had a second chance
     log = standings.folder.folder_of(next(job for job in standings.plan.jobs if job.contender)) / "log.txt"
     assert "ValueError: the learner has had enough" in log.read_text()
+
+
+def test_who_never_ends_is_stopped(small: Path, roamer: str, tmp_path: Path) -> None:
+    """By the clock, without a second chance; the row says so. The others are not waited for any less."""
+    plan = make_plan(suites.suite(str(small)), [f"{roamer}:mischief=hang"], ["cells"], seeds=1)
+    folder = ComparisonFolder(tmp_path / "out")
+    folder.begin(plan)
+    runner.in_this_process(folder, plan, plan.jobs[0])
+    runner.execute(folder, plan, hours=5 / 3600)
+    [row] = folder.result(plan.jobs[1])["rows"]
+    assert row["error"] == "it had not ended after 0.00139 hours (--hours) and was stopped; see log.txt"
+    assert iterations(roamer).count("0 6") <= 1
 
 
 def test_a_heuristic_that_crashes_is_a_row(small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

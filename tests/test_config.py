@@ -485,3 +485,10 @@ def test_callbacks() -> None:
 def test_an_environment_out_of_its_range_is_an_option_out_of_its_range(place: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence):
         config().environment(env_config=place).build_algo()
+
+
+def test_a_start_that_goes_on_for_ever_is_refused_in_a_sentence() -> None:
+    for policy, sentence in (("energy", "needs policy='individual'"), ("individual", "start must be a heuristic")):
+        with pytest.raises(ConfigError, match=sentence) as refused:
+            config().training(policy=policy, start="x" * 9000).build_algo()
+        assert len(str(refused.value)) < 500

@@ -12,6 +12,7 @@ import toys
 
 import mfnet_envs
 from mfnet_agents import DecNeuralAC, DecNeuralACConfig
+from mfnet_agents.config import ConfigError
 from mfnet_agents.dec_neural_ac.costate import Costate, fragment_of
 from mfnet_agents.dec_neural_ac.costates import Costates, Fragment, Pullback
 from mfnet_agents.dec_neural_ac.landing import landings
@@ -315,14 +316,15 @@ def test_a_step_back_reads_the_own_node_and_what_successors_say() -> None:
 
 @pytest.mark.parametrize("observe", ["own", 1])
 def test_an_update_reaches_as_far_as_its_fragment_is_long(observe: Any) -> None:
-    """theta_s after an update from T steps: data more than T + 1 hops away may be anything."""
+    """theta_s after an update from T steps: data more than T (1 + k) + 1 hops away may be anything, policies seeing k
+    hops: a step back, those who hear of a node tell it what they make of that."""
     line = {"graph": [[v, v + 1] for v in range(11)], "demand": [1.0 + v % 3 for v in range(12)], "population": 40}
     steps, node = 3, 2
     one, other = (
         algorithm("MFNet-Grid-v0", line, steps=steps, advantage_scale="state", observe=observe) for _ in range(2)
     )
     sample, episodes = one.sampler.rollout(one.learned, steps)
-    rng, far = np.random.default_rng(1), np.arange(12) > node + steps + 1
+    rng, far = np.random.default_rng(1), np.arange(12) > node + steps * (1 if observe == "own" else 1 + observe) + 1
     changed = {}
     for name in ("crowd", "next_crowd", "served", "unserved", "sizes"):
         values = getattr(sample, name).copy()
@@ -340,6 +342,37 @@ def test_messages_are_counted() -> None:
     """On the 5 x 5 grid every node hears both costates of each of its neighbours: 80 directed borders."""
     model = mfnet_envs.make_model("MFNet-Grid-v0", population=10)
     assert Pullback(model, model.gamma).messages == 2 * 80
+
+
+@pytest.mark.parametrize("id", ["MFNet-SIS-v0", "MFNet-Grid-v0"])
+@pytest.mark.parametrize("hops", [0, 1, 2])
+def test_policies_answer_to_crowds_that_they_hear(id: str, hops: int) -> None:
+    """Slopes of what others earn by their own moves, against differences of what they play at crowds nearby."""
+    algo = algorithm(id, {"population": 60}, steps=4, observe=hops)
+    algo.train()
+    sample, _ = algo.sampler.rollout(algo.learned, 4)
+    fragment, policy, costate = fragment_of(sample, 0), algo.learned, algo.trained
+    assert isinstance(costate, Costate)
+    rng = np.random.default_rng(0)
+    at = slice(2, 3)
+    crowd = fragment.crowd + 0.5  # features bend at whole multiples of what is usual
+    seen = costate.seen(fragment._replace(crowd=crowd), at)
+    heard = costate.pullback._heard(policy.answers(seen), at, fragment.crowd.shape[1])
+    pullback, worlds = costate.pullback, fragment.crowd.shape[1]
+    worth = rng.normal(size=(worlds, len(pullback.node), algo.model.num_actions))
+    told = pullback._answered(fragment, 2, worth, heard._replace(slopes=heard.slopes[0]))
+    agents = fragment.unserved[2][:, pullback.teams].sum(2)
+
+    def earned(crowd: np.ndarray) -> np.ndarray:
+        pi = policy.shares(seen._replace(crowd=crowd))
+        return np.einsum("bt,bta,bta->b", agents, pi, worth[:, pullback.teams])
+
+    assert np.abs(told).max() > 1e-3
+    for row in rng.choice(len(pullback.node), 5, replace=False):
+        shift = np.zeros_like(seen.crowd)
+        shift[:, pullback.node[row], pullback.group[row]] = 1e-5
+        slope = (earned(seen.crowd + shift) - earned(seen.crowd - shift)) / 2e-5
+        np.testing.assert_allclose(told[:, row], slope, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("observe", ["own", 0, 1])
@@ -397,3 +430,15 @@ def test_large_crowds_have_no_table() -> None:
     result = algo.train()
     assert np.isfinite(result["learners"]["team"]["gradient_norm"])
     assert algo.learned._table is None  # type: ignore[attr-defined]
+
+
+def test_who_is_served_must_go_one_way() -> None:
+    """Of those that a quota serves a fragment keeps the number, and not what they chose."""
+    line = toys.StateNetwork.line(3)
+    served = toys.spread(line, 3, columns=3)
+    model = toys.rationed(branches=(served, Branch.to(toys.moves(line))))
+    config = DecNeuralACConfig().environment("MFNet-Grid-v0")
+    with pytest.raises(ConfigError, match="the same place whatever they chose"):
+        config.resolved(model)
+    assert config.copy().training(critic_form="v").resolved(model).form == "bracket"
+    assert config.resolved(toys.rationed()).form == "costate"

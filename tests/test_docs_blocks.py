@@ -1,6 +1,7 @@
 """Every code block of README.md, CONTRIBUTING.md and docs/ runs, budgets cut where its comment says so."""
 
 import ast
+import contextlib
 from pathlib import Path
 
 import blocks
@@ -48,6 +49,7 @@ def test_what_the_parser_reads(page: Path) -> None:
     "text",
     [
         "```python\n1\n",  # never closed
+        "```python\n1\n```\n\n<!-- output: other numbers -->\n```python\n1\n```\n",  # above no output
         "<!-- test: 1 -> 2 -->\n\n```python\n1\n```\n",  # a blank line between: the comment is no longer the block's
         "<!-- test: not run -->\n```python\n1\n```\n",
     ],
@@ -67,12 +69,34 @@ def test_a_cut_of_nothing_is_refused(page: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     ["```python\nimport no_such_module\n```\n", "```bash\nfrobnicate\n```\n", "```text\nx\n```\n",
-     "```bash\nmfnet env show MFNet-Nowhere-v0\n```\n"],
+     "```bash\nmfnet env show MFNet-Nowhere-v0\n```\n", "```python\nprint(1)\n```\n\n```text\n2\n```\n"],
 )  # fmt: skip
 def test_a_block_that_fails_or_has_no_rule_fails(page: Path, text: str, tmp_path: Path) -> None:
     page.write_text(text)
     block = blocks.blocks("page.md")[0]
     with pytest.raises(AssertionError, match=r"page\.md:1"):
+        blocks.run(block, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("loose", "shown", "agrees"),
+    [
+        ("", "a   1.5 ± 0.1\nb 2", True),  # columns may be wider
+        ("", "a 1.5 ± 0.1\nb 3", False),
+        ("", "a 1.5 ± 0.1", False),  # b is printed too
+        ("", "...\nb 2", True),
+        ("", "b 2\n...\na 1.5 ± 0.1", False),
+        ("<!-- output: other numbers -->\n", "b 7,001.5\na -3 ± 1", True),
+        ("<!-- output: other numbers -->\n", "c 2", False),
+        ("<!-- output: other numbers -->\n", "b 2 2", False),
+    ],
+)
+def test_a_text_block_is_what_the_block_above_prints(
+    page: Path, loose: str, shown: str, agrees: bool, tmp_path: Path
+) -> None:
+    page.write_text(f"```python\nprint('a 1.5 ± 0.1')\nprint('b 2')\n```\n\n{loose}```text\n{shown}\n```\n")
+    (block,) = blocks.blocks("page.md")
+    with contextlib.nullcontext() if agrees else pytest.raises(AssertionError, match="the page shows"):
         blocks.run(block, tmp_path)
 
 

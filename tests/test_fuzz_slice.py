@@ -24,7 +24,8 @@ from fuzz.targets import TARGETS, prepare  # noqa: E402
 
 CASES = {
     "tables": 60, "bytes": 40, "npz": 15, "flows": 15, "parquet": 6, "names": 10, "keywords": 25, "actions": 30,
-    "cities": 60, "city-bytes": 30, "rideshare": 8,
+    "cities": 60, "city-bytes": 30, "rideshare": 8, "options": 25, "instances": 30, "trains": 2, "requests": 6,
+    "submissions": 60, "verbs": 4,
     "seeds": 20, "measures": 20, "networks": 6, "config": 10, "checkpoints": 25, "folders": 2, "cli": 4,
 }  # fmt: skip
 

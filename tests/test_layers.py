@@ -29,7 +29,7 @@ LAYERS = tuple(
         (
             "mfnet_envs",
             (
-                "arrays words locks writing moved data tables",
+                "arrays words locks writing moved data tables options",
                 "network compositions targets backends",
                 "matching bounds wording positions io",
                 "model",
@@ -39,7 +39,7 @@ LAYERS = tuple(
                 "evaluate exact conformance drawing engines",
                 "measure views programmes",
                 "registration",
-                "scenarios policy_file",
+                "scenarios policy_file instances",
                 "mfnet_envs",
                 "adapters tools",
             ),
@@ -82,7 +82,7 @@ LONGEST = 450  # lines of a file
 # Lines in all. There were 22.9k before these rooms had walls, and 5 % more were planned; backends, targets, the
 # registry, parts, measuring and the scenarios' own words took 16 %; saying what every file, option, checkpoint and
 # certificate assumes, and refusing what is none, another 4k lines. What grows from here on must be worth raising this.
-TOTAL = 45_000
+TOTAL = 50_000
 
 # Imported on request only: they are slow to import, or not everybody has them.
 HEAVY = {

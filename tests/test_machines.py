@@ -37,7 +37,7 @@ CALLS = {
 @pytest.mark.parametrize("call", CALLS)
 def test_a_missing_extra_is_one_sentence_with_the_command(call: str) -> None:
     package, code = CALLS[call]
-    said = rf"ModuleNotFoundError: [\w -]+ needs {package}: pip install 'mfnet\[agents\]'"
+    said = rf"ModuleNotFoundError: [\w -]+ needs {package}: pip install '{re.escape(str(ROOT))}\[agents\]'"
     assert re.fullmatch(said, last_line(package, code))
 
 
@@ -53,7 +53,7 @@ def test_commands_say_which_extra_they_need(verb: str, tmp_path: Path) -> None:
     command = [sys.executable, "-c", code, *verb.split()]
     found = subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=tmp_path)
     assert (found.returncode, found.stdout) == (2, "") and not list(tmp_path.iterdir())
-    assert found.stderr == "mfnet: this needs torch: pip install 'mfnet[agents]'\n"
+    assert found.stderr == f"mfnet: this needs torch: pip install '{ROOT}[agents]'\n"
 
 
 def test_the_learners_extra_serves_every_command() -> None:

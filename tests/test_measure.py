@@ -18,6 +18,7 @@ from mfnet_envs.tables import as_markdown
 from mfnet_envs.yardstick import Yardstick
 
 FLEET = Yardstick("reward_per_step", 8000.0, "reward per step at full scale", 2556.9)
+BELOW = Yardstick("reward_per_step", 8000.0, "reward per step at full scale", 2100.0)
 
 
 def result(value: float, ci95: float = 1.0, **report: float) -> Result:
@@ -40,7 +41,25 @@ def measured(grid: LocalModel) -> Measurement:
     return measure(grid, grid.heuristics(), worlds=24, seed=7)
 
 
+def test_a_bound_that_is_exceeded_is_said_to_be_none() -> None:
+    """Somebody changed a reward and left bound() as it was: 100 % of it is no number to show without a word."""
+    many = side_by_side(BELOW, best=result(2110.0), lp=result(2104.0))
+    assert many.footnotes() == [
+        "warning: best reaches 2,110.0 ± 1.0, above the bound 2,100.0; the model's bound() does not hold here: "
+        "mend it, or let it return None"
+    ]
+    assert not side_by_side(BELOW, lp=result(2102.5)).footnotes(), "chance is no fault"
+    assert not side_by_side(BELOW, lp=result(2100.001, 0.0)).footnotes(), "nor is rounding"
+    assert not side_by_side(BELOW, lp=result(9e9, math.inf)).footnotes(), "one world says nothing"
+
+
 # -- numbers
+
+
+def test_nothing_is_printed_as_less_than_nothing() -> None:
+    assert Yardstick("discounted_return", 1.0, "return", -0.0).text(-0.0, 0.0) == "0.000 ± 0.000"
+    assert FLEET.text(-1e-9) == "0.000" and FLEET.text(-0.001) == "-0.001"
+    assert str(Certificate(-0.0, "average", "trips", "lp", None, 0.0, "all")).startswith("0.0000 trips")
 
 
 def test_the_headline_is_in_the_unit_of_the_bound() -> None:

@@ -34,6 +34,16 @@ def test_importing_the_environments_is_light() -> None:
     assert loaded == ""
 
 
+def test_importing_the_environments_adds_little_to_what_they_rest_on() -> None:
+    """`benchmarks/imports.py` has the seconds; that they stay few is a matter of what is not loaded: beside own modules
+    and the standard library's small ones, array_api_compat's face, without the whole of numpy behind it."""
+    code = "import gymnasium, pettingzoo, networkx, sys; before = set(sys.modules); import mfnet_envs; "
+    loaded = fresh_python(code + "print(*set(sys.modules) - before)").split()
+    packages = {name.partition(".")[0] for name in loaded} - sys.stdlib_module_names
+    assert packages == {"mfnet_envs", "array_api_compat"}
+    assert not {name for name in loaded if name.startswith(("numpy", "unittest", "array_api_compat.numpy"))}
+
+
 def test_importing_the_command_line_needs_no_torch() -> None:
     assert fresh_python("import mfnet_agents.cli, sys; print('torch' in sys.modules)") == "False"
 

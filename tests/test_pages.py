@@ -69,12 +69,7 @@ def test_reststructuredtext_becomes_markdown() -> None:
     rows = "===== ======\nname  a | b\n      goes on\nother c\n===== ======"
     text = f"See :func:`~a.b.build` and :mod:`c.d`: ``x | y``.\n\n{rows}\n\n>>> 1 + 1\n2"
     assert pages.as_markdown(text) == (
-        "See `build` and `c.d`: `x | y`.\n\n|  |  |\n| --- | --- |\n| name | a \\| b goes on |\n| other | c |\n\n"
+        "See `build` and `c.d`: `x | y`.\n\n"
+        "| part | meaning |\n| --- | --- |\n| name | a \\| b goes on |\n| other | c |\n\n"
         "```pycon\n>>> 1 + 1\n2\n```"
     )
-
-
-def test_arguments_are_read_from_docstrings() -> None:
-    docstring = "Does.\n\nArgs:\n    a, b: two, told\n        at length.\n    c: one: more.\n\nRaises:\n    E: no."
-    assert pages.arguments(docstring) == {"a": "two, told at length.", "b": "two, told at length.", "c": "one: more."}
-    assert pages.arguments("Nothing.") == {}

@@ -1,5 +1,6 @@
 """Policies as files: what is loaded does what was learnt, without torch; what is no table is refused; bad files too."""
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -20,6 +21,7 @@ from mfnet_envs.arrays import Ints
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Individually, Policy, TablePolicy, one_hot, uniform
 from mfnet_envs.policy_file import PolicyFileError, load_policy, save_policy
+from mfnet_envs.scenarios.routing_v0 import Routing, generated_city
 
 TOWN, GRID = "MFNet-RideShare-v0", "MFNet-Grid-v0"
 
@@ -125,6 +127,19 @@ def test_a_cliff_is_found_between_its_sizes(tmp_path: Path) -> None:
     assert {700, 701} <= set(loaded.sizes.tolist()) and loaded.error == 0
     beyond = mfnet_envs.make_model(GRID, population=2 * 10**9)
     assert "more than 1,000,000,000 agents" in load_policy(tmp_path / "policy.npz", beyond).notes[-1]
+
+
+def test_another_network_of_the_same_shape_is_told(tmp_path: Path) -> None:
+    """Its places are taken in their order, which may be another one."""
+    town = generated_city(2, 2)
+    renamed = dataclasses.replace(town, nodes=("0,0", "0,1", "1,0", "here"))
+    model, other = (Routing(10, network) for network in (town, renamed))
+    save_policy(uniform(model), tmp_path / "policy.npz")
+    assert load_policy(tmp_path / "policy.npz", Routing(10, town)).notes == ()
+    [note] = load_policy(tmp_path / "policy.npz", other).notes
+    assert note.startswith(
+        "22 of 36 places have other names in the file, such as '0,0 to 0,1, 1,1' for '0,0 to 0,1, here'"
+    )
 
 
 def test_tables_of_the_step_end_with_the_last(tmp_path: Path) -> None:

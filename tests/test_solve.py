@@ -28,13 +28,20 @@ def test_a_city_from_its_files_to_a_page(port: Path, capsys: pytest.CaptureFixtu
     assert code == 0, text
     assert text.startswith("read CityData(port: 2 zones, 2 steps of 15 min from 7:00, 6 requests)")
     assert "note: empty cars need between two zones what rides need" in text and "bound: " in text
-    assert "fluid plan" in text and text.rstrip().endswith("the page is solved/report.html")
+    assert "fluid plan" in text and "\nthe page is solved/report.html\nwhat if? mfnet what-if solved " in text
     page = Path("solved/report.html").read_text("utf-8")
     assert "profit per episode" in page and "port" in page
     result = RunFolder.open(Path("solved")).read("result.json")
     assert {"random", "stay", "equal", "proportional", "fluid_plan", "last", "best"} == set(result["policies"])
     assert result["env_config"] == {"city": "port", "fleet": 20}
     assert main(["evaluate", "solved", "--worlds", "4"]) == 0
+
+
+def test_to_measure_takes_no_longer_than_to_learn(port: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """But four worlds at least; --worlds overrules."""
+    assert main(["solve", "port", "--env", "fleet=20", "--steps", "8"]) == 0
+    assert "to measure all policies in 4 worlds takes up to" in capsys.readouterr().out
+    assert RunFolder.open(Path("runs/solve-port-seed0")).read("result.json")["evaluation"]["worlds"] == 4
 
 
 def test_minutes_are_turned_into_steps(port: Path, capsys: pytest.CaptureFixture[str]) -> None:

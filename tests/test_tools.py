@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from typing import Any
 
 import pytest
@@ -33,8 +34,31 @@ def test_a_page_has_no_markup_and_names_the_options(env_id: str) -> None:
     """On a terminal, roles and literals are noise; the options are what `--env` takes."""
     page = tools.show(env_id, bound=False)
     assert "`" not in page and ":func:" not in page
+    table = page.partition("\nOptions\n")[2].partition("\nNow\n")[0]
     taken = inspect.signature(scenarios()[env_id].load()).parameters
-    assert all(f"\n{name} = " in page for name in taken)
+    assert re.findall(r"^\w+", table, re.MULTILINE) == ["option", *taken]
+
+
+def test_an_option_has_its_type_its_default_and_its_meaning() -> None:
+    """As the scenario's docstring says them; a long one goes on in its own column."""
+    page = tools.show("MFNet-Grid-v0", bound=False)
+    assert re.search(r"^move_cost +float +0\.1 +paid for an empty move\.$", page, re.MULTILINE)
+    assert re.search(r"^matching +'physical' \| 'independent' +'physical' +\S", page, re.MULTILINE)
+    begins = page.splitlines()[page.splitlines().index("Options") + 2].index("meaning")
+    lines = page.partition("\ndemand ")[2].partition("\nlayout ")[0].splitlines()
+    assert len(lines) > 1 and all(not line[:begins].strip() for line in lines[1:])
+
+
+def test_an_option_of_ones_own_scenario_is_in_the_table() -> None:
+    def square(side: int, colour: str = "red") -> None:
+        """A square.
+
+        Args:
+            side: in metres.
+        """
+
+    rows = [line.split() for line in tools.option_lines(square)[2:]]
+    assert rows == [["side", "int", "required", "in", "metres."], ["colour", "str", "'red'"]]
 
 
 def test_emphasis_goes_and_products_stay() -> None:
@@ -46,6 +70,9 @@ def test_emphasis_goes_and_products_stay() -> None:
 def test_a_page_as_json_says_the_same() -> None:
     said = json.loads(json.dumps(tools.describe("MFNet-Grid-v0", **SMALL)))
     assert said["population"] == 8 and said["options"]["population"] == 100
+    assert said["option_table"][0] == {
+        "name": "population", "kind": "int", "default": "100", "meaning": "N, the number of drivers.",
+    }  # fmt: skip
     assert said["views"]["teams"]["action"].startswith("Box(") and "proportional" in said["heuristics"]
     assert said["bound"] in tools.show("MFNet-Grid-v0", **SMALL)
 

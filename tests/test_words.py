@@ -19,6 +19,7 @@ from mfnet_envs import registration, tools
 from mfnet_envs.model import Branch, LocalModel
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import Policy, uniform
+from mfnet_envs.positions import node_positions
 from mfnet_envs.wording import MapWords, Wording
 
 IDS = sorted(id for id, entry in registration.scenarios().items() if str(entry.builder).startswith("mfnet_envs."))
@@ -90,14 +91,14 @@ class _Text(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.said: list[str] = []
-        self.style = False
+        self.hidden = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.style = tag == "style"
+        self.hidden = tag in ("style", "script")
         self.said += [value or "" for name, value in attrs if name in ("aria-label", "title", "alt")]
 
     def handle_data(self, data: str) -> None:
-        if not self.style:
+        if not self.hidden:
             self.said.append(data)
 
 
@@ -168,9 +169,12 @@ def test_a_report_speaks_of_its_own_scenario(id: str, models: dict[str, LocalMod
     others = {other: phrases(model) for other, model in models.items() if other != id}
     assert foreign(text, phrases(models[id]), tools.page(id), others) == set()
     assert models[id].headline.unit in text and models[id].wording.agents in text
-    words = models[id].wording.map
-    assert (tmp_path / "run" / "map.png").is_file() == (words is not None)
-    assert words is None or words.heading in text
+    words, placed = models[id].wording.map, node_positions(models[id]) is not None
+    assert (tmp_path / "run" / "map.png").is_file() == placed
+    if placed:
+        assert ("Where " if words is None else words.heading) in text
+    else:
+        assert "No film and no map: the scenario gives its nodes no positions." in text
 
 
 @pytest.fixture(scope="module")
@@ -190,10 +194,13 @@ def test_an_own_town_has_a_map_in_its_own_words(town: str, models: dict[str, Loc
     assert (tmp_path / "run" / "map.png").is_file()
 
 
-def test_a_town_without_words_for_a_map_has_none(town: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_town_without_words_for_a_map_has_plain_ones(
+    town: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(OwnTown, "wording", Wording())
     text = text_of(reported(town, {}, tmp_path / "run"))
-    assert not (tmp_path / "run" / "map.png").exists() and "12 agents" in text
+    assert (tmp_path / "run" / "map.png").exists() and "12 agents" in text
+    assert "Where agents are" in text and "agents per km²" in text and "ferries" not in text
 
 
 def test_foreign_words_are_found() -> None:

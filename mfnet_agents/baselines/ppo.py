@@ -31,6 +31,7 @@ from torch import Tensor
 from mfnet_agents import critics, updates
 from mfnet_agents.algorithm import Algorithm, information_of
 from mfnet_agents.baselines.config import IPPOConfig, LocalPPOConfig, MAPPOConfig, MFACConfig, PPOConfig
+from mfnet_agents.baselines.config_teams import ConsensusACConfig
 from mfnet_agents.baselines.individuals import Crew
 from mfnet_agents.checkpoint import generator_state, set_generator_state
 from mfnet_agents.config import AUTO, AlgorithmConfig
@@ -409,7 +410,7 @@ class LocalPPO(PPO):
 
 
 def policy_like_ours(
-    settings: PPOConfig | MFACConfig, model: LocalModel, key: np.random.SeedSequence
+    settings: PPOConfig | MFACConfig | ConsensusACConfig, model: LocalModel, key: np.random.SeedSequence
 ) -> IndividualPolicy:
     """A policy of the class and the size that DEC-NEURAL-AC has, so that learners and not classes are compared."""
     asked = {

@@ -111,8 +111,10 @@ class QTables:
 
     def places(self, keys: Keys) -> Ints:
         """Where the values of ``keys`` stand, new ones included: the same shape."""
-        new = np.setdiff1d(keys, self.keys)
+        new = np.unique(keys)
         at = np.searchsorted(self.keys, new)
+        missing = np.searchsorted(self.keys, new, "right") == at  # np.setdiff1d would sort all keys anew
+        new, at = new[missing], at[missing]
         self.keys, self.values = np.insert(self.keys, at, new), np.insert(self.values, at, 0.0)
         found: Ints = np.searchsorted(self.keys, keys)
         return found

@@ -15,14 +15,14 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Callable, Sequence
 
 from mfnet_agents.cli.arguments import Parser, UsageError
 
 VERBS = (
-    "train", "solve", "evaluate", "compare", "what-if", "report", "export", "demo", "verify",
-    "env list", "env show", "env render", "env check", "env bench",
+    "train", "solve", "evaluate", "compare", "tune", "what-if", "report", "watch", "export", "demo", "verify",
+    "init", "doctor", "completion",
+    "env list", "env instances", "env show", "env render", "env check", "env bench",
 )  # fmt: skip
 TRACEBACK = "MFNET_TRACEBACK"  # in the environment: say where an error was raised
 GROUPS = {"env": "list, show, render, check and time environments (needs no torch)"}
@@ -36,12 +36,15 @@ EPILOG = """examples:
   mfnet solve scenario_nyc_brooklyn.json --minutes 2
   mfnet evaluate runs/MFNet-Grid-v0-population-100-DecNeuralAC-seed0
   mfnet report runs/MFNet-Grid-v0-population-100-DecNeuralAC-seed0
+  mfnet watch runs/MFNet-Grid-v0-population-100-DecNeuralAC-seed0
   mfnet export runs/MFNet-Grid-v0-population-100-DecNeuralAC-seed0 --out plain
   mfnet compare mfnet-smoke-v1 --contenders DecNeuralAC heuristics planner:replan
   mfnet verify --quick
+  mfnet init scenario my-city
+  mfnet doctor
 
 Where an environment is asked for, ID is one of `mfnet env list`, or says where your own is: module:callable or
-file.py:callable, a LocalModel's class or a function that returns one.
+file.py:callable, a LocalModel's class or a function that returns one, or is instance:NAME of `mfnet env instances`.
 """
 
 
@@ -51,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = parser().parse_args(arguments)
         with warnings.catch_warnings():
-            warnings.showwarning = _note
+            warnings.showwarning = _notes()
             code: int = options.run(options)
         sys.stdout.flush()
         return code
@@ -166,16 +169,16 @@ def fail(sentence: str, *, code: int = 2) -> int:
     return code
 
 
-def _note(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """A warning as one plain line."""
-    print(f"mfnet: note: {message}", file=sys.stderr)
+def _notes() -> Callable[..., None]:
+    """What prints a warning as one plain line; a command that reads a file twice says it once."""
+    said = set()
+
+    def note(message: Warning | str, *_: object, **__: object) -> None:
+        if (text := str(message)) not in said:
+            said.add(text)
+            print(f"mfnet: note: {text}", file=sys.stderr)
+
+    return note
 
 
 def _close_pipe() -> None:

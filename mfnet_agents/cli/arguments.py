@@ -19,7 +19,24 @@ class UsageError(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """Wrong arguments in one sentence, with the command that explains them."""
+    """Wrong arguments in one sentence, with what may have been meant and the command that explains them."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        known, left = super().parse_known_args(args, namespace)
+        if left:  # here, where the verb's own options are known, and not at the top, which has none
+            from mfnet_envs.words import did_you_mean
+
+            near = did_you_mean(left[0].partition("=")[0], self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(left)}{near.rstrip('.')}")
+        return known, left
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            from mfnet_envs.words import did_you_mean, shown
+
+            known = [str(choice) for choice in action.choices]
+            said = f"invalid choice: {shown(value)}{did_you_mean(value, known)} Known: {', '.join(known)}"
+            raise argparse.ArgumentError(action, said)
 
     def error(self, message: str) -> NoReturn:
         from mfnet_envs import words
@@ -50,6 +67,12 @@ def worlds(text: str) -> int:
     return int(text)
 
 
+def named(text: str) -> str:
+    """An environment's id; ``instance:NAME`` is short for where instances are."""
+    kind, _, name = text.partition(":")
+    return f"mfnet_envs.instances:{name}" if kind == "instance" and name else text
+
+
 def pair(text: str) -> tuple[str, Any]:
     """``key=value``; the value is read as JSON, a Python word (True, None) or a fraction (1/60), else as a string."""
     key, sign, value = text.partition("=")
@@ -67,12 +90,44 @@ def pair(text: str) -> tuple[str, Any]:
 
 
 def add_environment(parser: argparse.ArgumentParser, text: str = ENVIRONMENT) -> None:
-    parser.add_argument("id", metavar="ID", help=text)
+    parser.add_argument("id", metavar="ID", type=named, help=text)
     add_pairs(parser, "--env", "KEY=VALUE", "options of the environment (`mfnet env show ID`)")
 
 
 def add_pairs(parser: argparse.ArgumentParser, name: str, metavar: str, text: str) -> None:
-    parser.add_argument(name, nargs="+", action="extend", type=pair, default=[], metavar=metavar, help=text)
+    parser.add_argument(name, nargs="+", action=Pairs, type=pair, default=[], metavar=metavar, help=text)
+
+
+class Pairs(argparse.Action):
+    """Collects KEY=VALUE; a key that is given two values is refused, where the last one would win in silence."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        pairs = [*getattr(namespace, self.dest), *values]
+        first: dict[str, Any] = {}
+        for key, value in pairs:
+            if (known := first.setdefault(key, value)) != value:
+                from mfnet_envs.words import shown
+
+                raise argparse.ArgumentError(self, f"{key} is {shown(known)} and {shown(value)}: give it once")
+        setattr(namespace, self.dest, pairs)
+
+
+def with_flags(pairs: list[tuple[str, Any]], option: str, **flags: Any) -> dict[str, Any]:
+    """KEY=VALUE of ``option``, and those keys that have a flag of their own and were given by it.
+
+    Raises:
+        UsageError: both say something, and not the same.
+    """
+    from mfnet_envs.words import shown
+
+    chosen = dict(pairs)
+    for key, value in flags.items():
+        if value is not None and chosen.setdefault(key, value) != value:
+            flag = {"total_env_steps": "steps"}.get(key, key)
+            raise UsageError(f"{option} {key}={shown(chosen[key])} and --{flag} {value} say two things: leave one out")
+    return chosen
 
 
 def add_environment_of_runs(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +162,8 @@ def answer(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any
     try:
         return function(*arguments, **options)
     except (TypeError, ValueError, OSError, OverflowError, ModuleNotFoundError) as error:
-        raise UsageError(f"{error}{_where(error)}") from error
+        said = f"{error.strerror}: {error.filename}" if isinstance(error, OSError) and error.filename else str(error)
+        raise UsageError(f"{said}{_where(error)}") from error
 
 
 def _where(error: BaseException) -> str:

@@ -24,6 +24,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="learners, heuristics, planners, an algorithm (DecNeuralAC, DecNeuralAC:critic_form=v, own.py:Config) or "
         "planner:replan; default: the suite's",
     )  # fmt: skip
+    parser.add_argument(
+        "--submission", metavar="FILE", help="score policies as files, beside the heuristics, on worlds of their own"
+    )
     parser.add_argument("--instances", nargs="+", action="extend", metavar="NAME", help="some of the suite's instances")
     parser.add_argument("--seeds", type=positive, metavar="N", help="training seeds 0 .. N-1 (default: the suite's)")
     parser.add_argument("--budget", type=positive, metavar="STEPS", help="environment steps of every learner")
@@ -32,9 +35,26 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="first try N configurations of every learner on the suite's tuning instances, and play the best",
     )  # fmt: skip
     parser.add_argument("--jobs", type=positive, metavar="N", help="processes at a time (default: one per core)")
+    parser.add_argument(
+        "--hours",
+        type=hours,
+        default=24.0,
+        metavar="H",
+        help="stop a job that has not ended after so long (default 24)",
+    )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default comparisons/SUITE)")
     parser.add_argument("--resume", action="store_true", help="go on; nothing that has ended is run again")
     add_json(parser, "one JSON object per line")
+
+
+def hours(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no positive number of hours, at most 10,000")
+    return value
 
 
 def run(options: argparse.Namespace) -> int:
@@ -61,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
                 shown.say(event.sentence)
 
         try:
-            runner.execute(folder, plan, workers=options.jobs or cores(), tell=tell)
+            runner.execute(folder, plan, workers=options.jobs or cores(), tell=tell, hours=options.hours)
         except KeyboardInterrupt:
             place = shlex.quote(str(folder.path))
             done = sum(folder.is_done(job) for job in jobs)
@@ -73,7 +93,8 @@ def run(options: argparse.Namespace) -> int:
         print_json({"event": "result", **exports.as_record(standings), "folder": str(folder.path)})
     else:
         print(exports.as_text(standings))
-        for sentence in (*said, f"everything is in {folder.path}; `mfnet report {folder.path}` writes a page about it"):
+        hint = f"`mfnet report {shlex.quote(str(folder.path))}` writes a page about it"
+        for sentence in (*said, f"everything is in {folder.path}; {hint}"):
             print(sentence)
     return 0
 
@@ -88,12 +109,17 @@ def plan_of(options: argparse.Namespace) -> tuple[Any, Any]:
     from mfnet_agents.comparison.plan import ComparisonFolder, default_folder, make_plan
     from mfnet_agents.comparison.suites import suite, suites
 
-    asked = (options.contenders, options.instances, options.seeds, options.budget, options.tune)
+    contenders = options.contenders
+    if options.submission is not None:
+        contenders = [f"submission:{options.submission}", *(contenders or ["heuristics"])]
+    asked = (contenders, options.instances, options.seeds, options.budget, options.tune)
     if options.suite is None:
         if not (options.resume and options.out):
             raise UsageError(f"name a suite ({', '.join(suites())}, or FILE.json), or a folder: --out DIR --resume")
         if any(each is not None for each in asked):
-            raise UsageError("a comparison goes on as it was started: leave everything but --out and --jobs out")
+            raise UsageError(
+                "a comparison goes on as it was started: leave everything but --out, --jobs and --hours out"
+            )
         folder = ComparisonFolder(options.out)
         return folder.plan(), folder
     plan = answer(make_plan, answer(suite, options.suite), *asked)

@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mfnet_agents.cli.arguments import UsageError, add_environment, answer, needs, whole
+from mfnet_agents.cli.arguments import UsageError, add_environment, add_json, answer, needs, print_json, whole
 
 HELP = "draw an episode into a picture or an animation"
 
@@ -25,7 +25,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="a heuristic of the environment, or a run folder or checkpoint (default random)",
     )  # fmt: skip
     parser.add_argument("--steps", type=whole, help="steps to play (default 30)")
-    parser.add_argument("--seed", type=whole, default=0)
+    parser.add_argument("--seed", type=whole, default=0, help="seed of the film")
+    add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -46,7 +47,9 @@ def run(options: argparse.Namespace) -> int:
             drawing.render_to, model, out or Path(folder) / "episode.txt", policy=policy, steps=options.steps,
             seed=options.seed, name=options.id, title=f"{options.id} · {options.policy}",
         )  # fmt: skip
-        if out is None:
+        if options.json:
+            print_json({"file": str(out)} if out else {"text": file.read_text("utf-8")})
+        elif out is None:
             print(file.read_text("utf-8"), end="")
         else:
             print(f"wrote {file}")

@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
     print(f"{measured.worlds} worlds, seed {measured.seed}")
     if options.on:
         print("learnt elsewhere, executed with " + ", ".join(f"{name}={value}" for name, value in options.on))
-    for line in measured.footnotes():
+    for line in (*measured.footnotes(), *mapped(policies)):
         print(line)
     return 0
 
@@ -107,10 +107,19 @@ def elsewhere(learnt: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str
     """
     import mfnet_envs
     from mfnet_agents.policies.individual import IndividualPolicy
+    from mfnet_envs.engines.congestion import Congestion
+    from mfnet_envs.engines.rewired import Rewired
 
     config = next(iter(learnt.values())).config
     model = answer(mfnet_envs.make_model, config.env, **{**config.env_config, **changed})
-    policies = {}
+    policies: dict[str, Any] = {}
+    if (
+        "close" in changed
+        and isinstance(model, Congestion)
+        and not all(_is_shared(algorithm.policy) for algorithm in learnt.values())
+    ):
+        opened = elsewhere(learnt, {name: value for name, value in changed.items() if name != "close"})
+        return {name: answer(Rewired, policy, model) for name, policy in opened.items()}
     for name, algorithm in learnt.items():
         if not isinstance(algorithm.policy, IndividualPolicy):
             raise UsageError(
@@ -118,6 +127,20 @@ def elsewhere(learnt: Mapping[str, Any], changed: Mapping[str, Any]) -> dict[str
             )
         policies[name] = answer(algorithm.policy.on, model)
     return policies
+
+
+def _is_shared(policy: Any) -> bool:
+    """Whether its weights know no places, so that they may be executed on any network."""
+    from mfnet_agents.policies.shared import SharedPolicy
+
+    return isinstance(policy, SharedPolicy)
+
+
+def mapped(policies: Mapping[str, Any]) -> list[str]:
+    """A line for each policy that was fitted to another network than its own, which says how."""
+    from mfnet_envs.engines.rewired import Rewired
+
+    return [f"note: {name} is {policy.said}" for name, policy in policies.items() if isinstance(policy, Rewired)]
 
 
 def solved(paths: Sequence[Path]) -> Any:

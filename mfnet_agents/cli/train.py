@@ -18,8 +18,10 @@ from mfnet_agents.cli.arguments import (
     needs,
     print_json,
     whole,
+    with_flags,
     worlds,
 )
+from mfnet_agents.cli.watch import live_page
 
 HELP = "train an algorithm on an environment"
 
@@ -42,6 +44,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--worlds", type=worlds, help="worlds of the final evaluation (default 256)")
     parser.add_argument("--no-preset", action="store_true", help="the algorithm's defaults, not the shipped options")
     parser.add_argument("--no-tensorboard", action="store_true", help="write no TensorBoard events")
+    parser.add_argument(
+        "--live", nargs="?", type=whole, const=0, metavar="PORT",
+        help="show a page of it in the browser while it trains, on this machine only (default: a port that is free)",
+    )  # fmt: skip
     add_json(parser, "one JSON object per line")
 
 
@@ -55,18 +61,19 @@ def run(options: argparse.Namespace) -> int:
     algorithm = answer(config.build_algo)
     worlds = options.worlds or runs.REPORT_WORLDS
     answer(check_worlds, algorithm.model, worlds)
-    if not options.resume:
-        folder = runs.RunFolder.create(path)
-    shown.say(f"{path}: {changed(config)}")
-    result = runs.train(
-        algorithm,
-        folder,
-        resume=options.resume,
-        worlds=worlds,
-        progress=shown,
-        tensorboard=not options.no_tensorboard,
-        command=shlex.join(["mfnet", *sys.argv[1:]]),
-    )
+    with live_page(path, options.live, shown):
+        if not options.resume:
+            folder = runs.RunFolder.create(path)
+        shown.say(f"{path}: {changed(config)}")
+        result = runs.train(
+            algorithm,
+            folder,
+            resume=options.resume,
+            worlds=worlds,
+            progress=shown,
+            tensorboard=not options.no_tensorboard,
+            command=shlex.join(["mfnet", *sys.argv[1:]]),
+        )
     if options.json:
         print_json({"event": "result", **result})
     else:
@@ -80,13 +87,9 @@ def run_of(options: argparse.Namespace) -> tuple[Any, Any]:
     from mfnet_envs.registration import scenario
 
     scenario(options.id)
-    chosen = dict(options.set)
-    for name, value in {"seed": options.seed, "total_env_steps": options.steps, "backend": options.backend}.items():
-        if value is not None:
-            chosen[name] = value
-    for_env = dict(options.env)
-    if options.population is not None:
-        for_env["population"] = options.population
+    flags = {"seed": options.seed, "total_env_steps": options.steps, "backend": options.backend}
+    chosen = with_flags(options.set, "--set", **flags)
+    for_env = with_flags(options.env, "--env", population=options.population)
     which = {} if options.algorithm is None else {"algorithm": options.algorithm}
     path = options.out
     if not options.resume or path is None:

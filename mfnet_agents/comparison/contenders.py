@@ -6,11 +6,15 @@
 ``planners``                  every planner of a model, with its defaults
 ``DecNeuralAC``               one algorithm; ``DecNeuralAC:hops=1,credit_hops=3`` with options; ``own.py:Config`` yours
 ``planner:replan``            one planner; ``planner:replan:horizon=4`` with options
+``sb3:PPO``                   one of another library; ``sb3:SAC:view=central,lr=1e-3`` with options; see :mod:`.guests`
+``own.py:train``              whatever you train with a function
+``submission:FILE``           policies as files, and a config; see :mod:`.submission`
 ============================= ==========================================================================================
 """
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,6 +23,8 @@ from typing import Any, Literal
 
 from mfnet_agents import registry
 from mfnet_agents.algorithm import Algorithm
+from mfnet_agents.comparison import submission
+from mfnet_agents.comparison.guests import LIBRARIES, Guest
 from mfnet_agents.comparison.suites import INFORMATION
 from mfnet_envs import make_model, targets
 from mfnet_envs.programmes import planners
@@ -26,7 +32,7 @@ from mfnet_envs.words import did_you_mean, shown, typed
 
 HEURISTICS, LEARNERS, ALL_PLANNERS = "heuristics", "learners", "planners"
 NOT_SAID = "not said"  # of an algorithm that does not say what its policies read
-Kind = Literal["heuristics", "learner", "planner"]
+Kind = Literal["heuristics", "learner", "planner", "submission"]
 
 
 @cache
@@ -41,13 +47,22 @@ class Contender:
 
     Attributes:
         text: what names it in tables, and in :func:`parse` again.
-        name: of the algorithm, as the registry takes it, or of the planner; "" of heuristics.
+        name: of the algorithm, as the registry takes it, of the planner, or of the function that trains a guest; "" of
+            heuristics.
+        guest: a learner that is trained by a function, see :mod:`.guests`, and is no Algorithm.
     """
 
     text: str
     kind: Kind
     name: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    guest: bool = False
+
+    @property
+    def bare(self) -> str:
+        """What names a learner without its options."""
+        words = {target: f"{library}:{self.options.get('algorithm')}" for library, target in LIBRARIES.items()}
+        return words.get(self.name, self.name)
 
 
 def parse(texts: Sequence[str]) -> list[Contender]:
@@ -70,18 +85,31 @@ def _contenders(text: str) -> list[Contender]:
         return [Contender(name, "learner", name) for name in registry.algorithms()]
     if text == ALL_PLANNERS:
         return [Contender(f"planner:{name}", "planner", name) for name in planner_names()]
+    if text.startswith(submission.PREFIX):
+        return [Contender(text, "submission", text.removeprefix(submission.PREFIX))]
     if text.startswith("planner:"):
         name, _, options = text.removeprefix("planner:").partition(":")
         if name not in (known := planner_names()):
             raise ValueError(f"there is no planner {name!r}{did_you_mean(name, known)} Known: {', '.join(known)}")
         return [Contender(text, "planner", name, _options(options))]
+    library, _, rest = text.partition(":")
+    if library in LIBRARIES:
+        name, _, options = rest.partition(":")
+        if not name:
+            raise ValueError(f"{shown(text)} must say which algorithm: {library}:PPO")
+        return [Contender(text, "learner", LIBRARIES[library], {"algorithm": name, **_options(options)}, guest=True)]
     name, options = _name_and_options(text)
+    if targets.is_target(name) and inspect.isfunction(targets.load(name)):
+        return [Contender(text, "learner", name, _options(options), guest=True)]
     try:
         kind = registry.config_class(name)
     except targets.TargetError:
         raise
     except ValueError as error:
-        words = (HEURISTICS, LEARNERS, ALL_PLANNERS, *(f"planner:{name}" for name in planner_names()))
+        words = (
+            HEURISTICS, LEARNERS, ALL_PLANNERS, *(f"planner:{name}" for name in planner_names()),
+            *(f"{library}:NAME" for library in LIBRARIES),
+        )  # fmt: skip
         raise ValueError(f"{error}; beside algorithms there are {', '.join(words)}") from error
     chosen = _options(options)
     for option in chosen:
@@ -114,7 +142,7 @@ def _options(text: str) -> dict[str, Any]:
         raise ValueError(f"{shown(text)} divides by zero") from None
 
 
-def information_of(algorithm: Algorithm) -> str:
+def information_of(algorithm: Algorithm | Guest) -> str:
     """What the policy of a learner reads while it is played: its own word ("2 hops" are k), or its policy's.
 
     Raises:
@@ -126,5 +154,6 @@ def information_of(algorithm: Algorithm) -> str:
         said = INFORMATION[2] if hops else INFORMATION[1] if clock else INFORMATION[0]
     said = re.sub(r"^\d+ hops?( and clock)?$", INFORMATION[2], said)
     if said not in INFORMATION:
-        raise ValueError(f"{type(algorithm).__name__} says that its policies see {shown(said)}, which is no class")
+        who = algorithm.name if isinstance(algorithm, Guest) else type(algorithm).__name__
+        raise ValueError(f"{who} says that its policies see {shown(said)}, which is no class")
     return said

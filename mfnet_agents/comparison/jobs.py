@@ -4,7 +4,8 @@ A learner is trained until its next iteration would exceed the budget. At the ev
 grid the policy as it stands is played on the choice worlds; the iterate that does best there is played once more on the
 test worlds, which nothing else sees. Both are played on a model that the harness made.
 
-A learner's job keeps its last checkpoint and its points; killed, it goes on from there, bit for bit.
+A learner's job keeps its last checkpoint and its points; killed, it goes on from there, bit for bit. A guest's begins
+anew; its best iterate so far is replayed at once, as another library's policy cannot be kept.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import inspect
 import shutil
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,9 @@ import numpy as np
 from mfnet_agents import checkpoint
 from mfnet_agents.algorithm import Algorithm
 from mfnet_agents.checkpoint import CheckpointError
-from mfnet_agents.comparison import tuning
+from mfnet_agents.comparison import submission, tuning
 from mfnet_agents.comparison.contenders import HEURISTICS, Contender, information_of
+from mfnet_agents.comparison.guests import Guest, step_sizes
 from mfnet_agents.comparison.plan import Job, Plan, write_json
 from mfnet_agents.comparison.suites import KNOWS_MOST, Instance
 from mfnet_agents.config import AlgorithmConfig
@@ -52,9 +55,12 @@ def run(job: Job, plan: Plan, folder: Path, trial: int = 0) -> Row:
     model = make_model(job.instance.env, **job.instance.env_config)
     if job.contender is None:
         return _reference(model, job, plan)
+    if job.contender.kind == "submission":
+        return {"rows": [_submitted(model, job, job.contender)]}
     if job.contender.kind == "planner":
         return {"rows": [_planner(model, job, job.contender)]}
-    return {"rows": [_learner(model, job, job.contender, folder, trial)]}
+    learn = _guest if job.contender.guest else _learner
+    return {"rows": [learn(model, job, job.contender, folder, trial)]}
 
 
 def crashed(job: Job, why: str) -> Row:
@@ -112,6 +118,13 @@ def _planner(model: LocalModel, job: Job, contender: Contender) -> Row:
     return _row(job, contender.text, information=KNOWS_MOST, needs="the model", **found, **spent)
 
 
+def _submitted(model: LocalModel, job: Job, contender: Contender) -> Row:
+    handed_in = submission.read(Path(contender.name))
+    policy, yardstick = handed_in.policy(job.instance, model), Yardstick.of(model, None)
+    needs = "; ".join(filter(None, (handed_in.about, *policy.notes))) or "not said"
+    return _measured(model, job, contender.text, policy, yardstick, submission.information_of(policy), needs)
+
+
 def _played(model: LocalModel, policy: Policy, instance: Instance, worlds: int, yardstick: Yardstick) -> Row:
     """The headline on the test worlds."""
     per_world = worlds_of(model, policy, worlds=worlds, seed=instance.test_seed)
@@ -156,6 +169,50 @@ def _learner(model: LocalModel, job: Job, contender: Contender, folder: Path, tr
     )
 
 
+class _GuestInTraining(Guest):
+    """A guest as :class:`_Training` takes it: what it would keep is played instead."""
+
+    chosen: Row
+
+    def __init__(self, job: Job, contender: Contender, options: Row, model: LocalModel, yardstick: Yardstick) -> None:
+        instance = job.instance
+        super().__init__(contender.name, options, instance.env, instance.env_config, instance.budget, seed=job.seed)
+        self._replay = partial(_played, model, instance=instance, worlds=instance.test_worlds, yardstick=yardstick)
+
+    def save_to_path(self, path: Path) -> None:
+        if path.name == BEST:
+            self.chosen = self._replay(self.policy)
+
+
+def _guest(model: LocalModel, job: Job, contender: Contender, folder: Path, trial: int) -> Row:
+    """Train, choose, replay, as :func:`_learner`, what a function yields."""
+    began, yardstick = time.process_time(), Yardstick.of(model, None)
+    sizes = tuning.searched(step_sizes(contender.name, contender.options), trial) if trial else {}
+    guest = _GuestInTraining(job, contender, {**contender.options, **sizes}, model, yardstick)
+    information = information_of(guest)
+    training = _Training(guest, job.instance, model, yardstick, folder, [])
+    training.finish()
+    final = guest.chosen if training.best is training.points[-1] else guest._replay(guest.policy)
+    guest.stop()
+    return _row(
+        job,
+        contender.text,
+        information=information,
+        needs="samples of its own play",
+        **guest.chosen,
+        last_value=final["value"],
+        chosen_at=training.best["env_steps"],
+        env_steps=guest.env_steps,
+        iterations=guest.iteration,
+        curve=training.points,
+        options={**contender.options, **sizes},
+        trial=trial,
+        step_sizes=sizes,
+        train_cpu_s=time.process_time() - began,
+        cpu_s=time.process_time() - began,
+    )
+
+
 def _configured(job: Job, contender: Contender, trial: int) -> AlgorithmConfig:
     options = {**contender.options, "seed": job.seed, "total_env_steps": job.instance.budget}
     config = make_config(job.instance.env, options, job.instance.env_config, algorithm=contender.name)
@@ -192,13 +249,14 @@ class _Training:
     """
 
     def __init__(
-        self, algorithm: Algorithm, instance: Instance, model: LocalModel, yardstick: Yardstick, folder: Path,
-        points: list[Row],
+        self, algorithm: Algorithm | _GuestInTraining, instance: Instance, model: LocalModel, yardstick: Yardstick,
+        folder: Path, points: list[Row],
     ) -> None:  # fmt: skip
         self.algorithm, self.instance, self.model = algorithm, instance, model
         self.yardstick, self.folder, self.points = yardstick, folder, points
         # environment steps of an iteration, so far; a killed job's were kept with its points
-        self.longest = max([algorithm.config.env_steps_per_iteration, *(int(point["longest"]) for point in points)])
+        usual = 1 if isinstance(algorithm, Guest) else algorithm.config.env_steps_per_iteration
+        self.longest = max([usual, *(int(point["longest"]) for point in points)])
 
     @property
     def best(self) -> Row:
@@ -218,6 +276,7 @@ class _Training:
             )
         while True:
             ends = self.algorithm.env_steps + self.longest > self.instance.budget
+            ends = self.algorithm.has_ended if isinstance(self.algorithm, Guest) else ends
             self._evaluate(ends)
             if ends:
                 return

@@ -19,17 +19,24 @@ import subprocess
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from mfnet_agents.comparison import submission
 from mfnet_agents.comparison.contenders import HEURISTICS, Contender, parse
+from mfnet_agents.comparison.guests import Guest
+from mfnet_agents.comparison.submission import Submission
 from mfnet_agents.comparison.suites import Instance, Suite, from_record
 from mfnet_agents.progress import finite
 from mfnet_agents.runs import RunError, make_config, versions
 from mfnet_agents.runs.lock import InUseError, acquire, release
 from mfnet_envs import make_model
+from mfnet_envs.model import LocalModel
 from mfnet_envs.programmes import planners
-from mfnet_envs.words import did_you_mean, memory, shown, whole
+from mfnet_envs.words import checked_options, did_you_mean, is_whole, memory, shown, whole
 from mfnet_envs.writing import written
 
 PLAN, JOBS, RESULT = "plan.json", "jobs", "result.json"
@@ -56,7 +63,7 @@ class Job:
         """Its folder: letters that suit every file system, and a digest where others had to go."""
         who = REFERENCE if self.contender is None else self.contender.text
         which = f"seed{self.seed}" if self.trial is None else f"trial{self.trial}"
-        return f"{_as_name(self.instance.name)}/{_as_name(who)}/{which}"
+        return f"{as_name(self.instance.name)}/{as_name(who)}/{which}"
 
 
 @dataclass(frozen=True)
@@ -97,8 +104,8 @@ class Plan:
 
     @property
     def jobs(self) -> list[Job]:
-        """Every job of the tables: the references first, then the planners, then the learners, seed by seed."""
-        planners = [each for each in self.contenders if each.kind == "planner"]
+        """Every job of the tables: the references first, then what is only played, then the learners, seed by seed."""
+        planners = [each for each in self.contenders if each.kind in ("submission", "planner")]
         learners = [each for each in self.contenders if each.kind == "learner"]
         return [
             *(Job(instance, None, 0) for instance in self.instances),
@@ -113,9 +120,11 @@ class Plan:
 
     @property
     def with_heuristics(self) -> bool:
+        """Whether heuristics are among the contenders."""
         return any(each.kind == HEURISTICS for each in self.contenders)
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, from which the plan is read again."""
         return {
             "suite": self.suite.record,
             "digest": self.suite.digest,
@@ -124,6 +133,7 @@ class Plan:
             "seeds": self.seeds,
             "tune": self.tune,
             "tuning_instances": {instance.name: instance.budget for instance in self.tuning_instances},
+            **({"submission": found.digest} if (found := _submitted(self.contenders)) else {}),
         }
 
     @classmethod
@@ -142,7 +152,13 @@ class Plan:
             for which in ("instances", "tuning_instances")
         )
         seeds, tune = whole("seeds", record["seeds"]), whole("tune", record["tune"], 0)
-        return cls(found, tuple(parse(record["contenders"])), tests, seeds, tune, _unseen(tuning))
+        players = tuple(parse(record["contenders"]))
+        handed_in = _submitted(players)
+        if handed_in is not None and record["submission"] != handed_in.digest:
+            raise ValueError(
+                "what was submitted has changed since: score it in a folder of its own, with another --out"
+            )
+        return cls(found, players, _own_worlds(tests, players, found), seeds, tune, unseen(tuning))
 
 
 def make_plan(
@@ -178,14 +194,42 @@ def make_plan(
     if budget is not None:
         chosen, tuning = ([replace(i, budget=whole("budget", budget)) for i in each] for each in (chosen, tuning))
     seeds = whole("seeds", suite.seeds if seeds is None else seeds)
+    _check_heuristics(suite)
     players = tuple(parse(contenders or suite.contenders))
+    if (handed_in := _submitted(players)) is not None:
+        chosen = chosen if instances else [each for each in chosen if each.name in handed_in.policies]
+        submission.check(handed_in, chosen, named)
+        if not chosen:
+            raise ValueError(f"{handed_in.path} has policies for no test instance; name some with --instances")
     for player in players:
-        _can_play(player, chosen)
+        can_play(player, chosen)
     unique = tuple({each.name: each for each in chosen}.values())
-    return Plan(suite, players, unique, seeds, tune or 0, _unseen(tuning))
+    return Plan(suite, players, _own_worlds(unique, players, suite), seeds, tune or 0, unseen(tuning))
 
 
-def _can_play(player: Contender, instances: Iterable[Instance]) -> None:
+def _submitted(players: Iterable[Contender]) -> Submission | None:
+    """The one submission among the contenders, as its files are now.
+
+    Raises:
+        ValueError: there are two, or it cannot be read.
+    """
+    texts = [each.name for each in players if each.kind == "submission"]
+    if len(texts) > 1:
+        raise ValueError("a submission is scored on worlds of its own, so one at a time")
+    try:
+        return submission.read(Path(texts[0])) if texts else None
+    except OSError as error:
+        said = f"{texts[0]}: {error.strerror}" if error.strerror else str(error)
+        raise ValueError(f"{said}; a submission is a JSON file that names its policies") from error
+
+
+def _own_worlds(tests: Sequence[Instance], players: Iterable[Contender], suite: Suite) -> tuple[Instance, ...]:
+    """Where something is submitted all are measured on its worlds, which nobody has seen before."""
+    found = _submitted(players)
+    return tuple(tests if found is None else (replace(each, test_seed=found.seed(suite.digest)) for each in tests))
+
+
+def can_play(player: Contender, instances: Iterable[Instance]) -> None:
     """Refuse a learner or planner whose options no instance takes; where some do, the others are rows with an error.
 
     Raises:
@@ -194,18 +238,58 @@ def _can_play(player: Contender, instances: Iterable[Instance]) -> None:
     refused: list[Exception] = []
     for instance in instances:
         try:
-            if player.kind == "learner":
+            if player.guest:
+                place = instance.env, instance.env_config
+                Guest(player.name, player.options, *place, instance.budget, seed=0).stop()
+            elif player.kind == "learner":
                 make_config(instance.env, player.options, instance.env_config, algorithm=player.name)
-            elif player.options:
-                model = make_model(instance.env, **instance.env_config)
-                inspect.signature(planners(model)[player.name]).bind(**player.options)
+            elif player.kind == "planner" and player.options:
+                try_planner(make_model(instance.env, **instance.env_config), player)
             return
         except (TypeError, ValueError) as error:
             refused.append(error)
+        except Exception as error:
+            if not player.guest:
+                raise
+            refused.append(error)  # whatever another library raises
     raise ValueError(f"{player.text}: {refused[0]}") from refused[0]
 
 
-def _unseen(tuning: Iterable[Instance]) -> tuple[Instance, ...]:
+def try_planner(model: LocalModel, player: Contender) -> None:
+    """Make a planner once, with no more than one iteration of a search.
+
+    Raises:
+        TypeError, ValueError: an option that it has not, or a value that it refuses.
+    """
+    make = planners(model)[player.name]
+    known = inspect.signature(make).parameters
+    options = {**player.options, **({"rng": np.random.default_rng(0)} if "rng" in known else {})}
+    inspect.signature(make).bind(**options)
+    checked_options(make.func if isinstance(make, partial) else make, player.options)
+    if is_whole(options.get("iterations", 1), 1) and "iterations" in known:
+        options["iterations"] = 1
+    make(**options)
+
+
+def _check_heuristics(suite: Suite) -> None:
+    """Refuse a suite that says what a heuristic may know which no model of its instances has: misspelt, the real one
+    would be counted among those who know the model.
+
+    Raises:
+        ValueError: with the nearest one that there is.
+    """
+    for env, named in suite.information.items():
+        models = [make_model(each.env, **each.env_config) for each in suite.instances if each.env == env and named]
+        known = {name for model in models for name in model.wording.needs}  # at once, where heuristics take seconds
+        if not named.keys() <= known:
+            known |= {name for model in models for name in model.heuristics()}
+        for name in named:
+            if models and name not in known:
+                meant = did_you_mean(name, sorted(known))
+                raise ValueError(f"{suite.id}: information of {env}: there is no heuristic {shown(name)}{meant}")
+
+
+def unseen(tuning: Iterable[Instance]) -> tuple[Instance, ...]:
     """Tuning instances measured on worlds of their own, so that nobody sees the tables' worlds."""
     return tuple(replace(each, test_seed=each.choice_seed + each.test_seed + 1) for each in tuning)
 
@@ -269,10 +353,10 @@ class ComparisonFolder:
         """
         known, asked = self.plan().to_dict(), plan.to_dict()
         for name in asked.keys() - {"suite"}:
-            if known[name] != asked[name]:
+            if known.get(name) != asked[name]:
                 raise RunError(
-                    f"{self.path} was started with {name} {known[name]!r:.120}, not {asked[name]!r:.120}; leave it out "
-                    "to go on, or name another --out"
+                    f"{self.path} was started with {name} {known.get(name)!r:.120}, not {asked[name]!r:.120}; leave it "
+                    "out to go on, or name another --out"
                 )
 
     def record(self) -> dict[str, Any]:
@@ -299,9 +383,11 @@ class ComparisonFolder:
             raise RunError(f"{self.path / PLAN} is damaged or of another version: {said}") from error
 
     def folder_of(self, job: Job) -> Path:
+        """Where a job's run and result lie."""
         return self.path / JOBS / job.name
 
     def is_done(self, job: Job) -> bool:
+        """Whether a job has its result."""
         return (self.folder_of(job) / RESULT).is_file()
 
     def result(self, job: Job) -> dict[str, Any]:
@@ -327,14 +413,15 @@ def write_json(path: Path, record: Any) -> None:
 def default_folder(plan: Plan) -> Path:
     """``comparisons/<suite>``, with a digest of what is not the suite's own choice."""
     usual = make_plan(plan.suite).to_dict()
-    own = {name: value for name, value in plan.to_dict().items() if value != usual[name]}
-    name = _as_name(plan.suite.id)
+    own = {name: value for name, value in plan.to_dict().items() if value != usual.get(name)}
+    name = as_name(plan.suite.id)
     if own:
         name += f"-{hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()[:8]}"
     return Path("comparisons") / name
 
 
-def _as_name(text: str) -> str:
+def as_name(text: str) -> str:
+    """Letters that suit every file system, and a digest where others had to go."""
     plain = re.sub(r"[^\w.=,+-]+", "-", text).strip("-.")
     if plain == text and len(plain) <= 100:
         return plain

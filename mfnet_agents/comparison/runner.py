@@ -2,7 +2,8 @@
 
 Whatever a job does, the comparison goes on: an exception, a crash of the interpreter or a process that the system ends
 becomes a row with its error (a process that a signal ended is given a second chance, from its last checkpoint). Killed
-jobs, and those of a killed comparison, end at once and leave nothing half-written; ``--resume`` takes them up.
+jobs, and those of a killed comparison, end at once and leave nothing half-written; ``--resume`` takes them up. Only
+what would never end is ended by a clock, and is a row that says so.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from mfnet_envs import locks
 LOG = "log.txt"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 CHANCES = 2  # for a job whose process a signal ended
+HOURS = 24.0  # of one job
 PRELOAD = ["scipy.optimize", "mfnet_agents.comparison.jobs"]
 Tell = Callable[["Event"], None]
 
@@ -69,16 +71,18 @@ class Event:
         return said + (f"; about {clock(self.left)} left" if self.done < self.total else "")
 
 
-def execute(folder: ComparisonFolder, plan: Plan, *, workers: int = 1, tell: Tell | None = None) -> None:
+def execute(
+    folder: ComparisonFolder, plan: Plan, *, workers: int = 1, tell: Tell | None = None, hours: float = HOURS
+) -> None:
     """Run every job that has no result yet.
 
     Args:
-        workers: jobs at a time. tell: is shown every job that ends.
+        workers: jobs at a time. tell: is shown every job that ends. hours: after which a job that has not ended is.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the processes have ended then, and what is done is kept.
     """
-    pool = _Pool(folder, plan, workers, tell)
+    pool = _Pool(folder, plan, workers, tell, hours)
     for jobs_of_phase in (plan.tuning_jobs, plan.jobs):  # whom the tables rank is known when the first have ended
         pool.run([job for job in jobs_of_phase if not folder.is_done(job)])
 
@@ -102,8 +106,10 @@ def in_this_process(folder: ComparisonFolder, plan: Plan, job: Job) -> dict[str,
 class _Pool:
     """The processes of one comparison."""
 
-    def __init__(self, folder: ComparisonFolder, plan: Plan, workers: int, tell: Tell | None) -> None:
-        self.folder, self.workers, self.tell = folder, workers, tell
+    def __init__(
+        self, folder: ComparisonFolder, plan: Plan, workers: int, tell: Tell | None, hours: float = HOURS
+    ) -> None:
+        self.folder, self.workers, self.tell, self.hours = folder, workers, tell, hours
         every = [*plan.tuning_jobs, *plan.jobs]
         self.total, self.left = len(every), [job for job in every if not folder.is_done(job)]
         self.done = self.total - len(self.left)
@@ -111,6 +117,7 @@ class _Pool:
         self.context = _context(plan)
         self.running: dict[int, tuple[Job, Any, float]] = {}  # sentinel -> job, process, when it began
         self.chances: dict[str, int] = {}
+        self.too_long: set[str] = set()  # names of jobs that the clock has ended
         self.spent: dict[str, list[float]] = {}  # contender -> seconds of its jobs
 
     def run(self, waiting: list[Job]) -> None:
@@ -120,9 +127,10 @@ class _Pool:
             while self.waiting or self.running:
                 while self.waiting and len(self.running) < self.workers:
                     self._start(self.waiting.pop(0))
-                for sentinel in connection.wait(list(self.running)):
+                for sentinel in connection.wait(list(self.running), self._patience()):
                     assert isinstance(sentinel, int)
                     self._ended(*self.running.pop(sentinel))
+                self._stop_the_endless()
         finally:
             for _, process, _ in self.running.values():
                 process.kill()
@@ -134,17 +142,32 @@ class _Pool:
         process.start()
         self.running[process.sentinel] = job, process, time.perf_counter()
 
+    def _patience(self) -> float:
+        """Seconds until the first of the running jobs has had its hours."""
+        oldest = min(began for _, _, began in self.running.values())
+        return max(0.0, oldest + 3600 * self.hours - time.perf_counter())
+
+    def _stop_the_endless(self) -> None:
+        for job, process, began in self.running.values():
+            if time.perf_counter() - began >= 3600 * self.hours:
+                self.too_long.add(job.name)
+                process.kill()
+
     def _ended(self, job: Job, process: Any, began: float) -> None:
         process.join()
         if not self.folder.is_done(job):
-            code = process.exitcode
+            code, too_long = process.exitcode, job.name in self.too_long
             used = self.chances[job.name] = self.chances.get(job.name, 0) + 1
-            if code < 0 and used < CHANCES:
+            if code < 0 and used < CHANCES and not too_long:
                 self.waiting.insert(0, job)
                 return
-            why = f"signal {-code}, {signal.strsignal(-code)}" if code < 0 else f"exit code {code}"
+            why = f"its process ended with exit code {code}"
+            if too_long:
+                why = f"it had not ended after {self.hours:.3g} hours (--hours) and was stopped"
+            elif code < 0:
+                why = f"its process ended with signal {-code}, {signal.strsignal(-code)}"
             log = self.folder.folder_of(job) / LOG
-            write_json(log.with_name(RESULT), jobs.crashed(job, f"its process ended with {why}; see {log.name}"))
+            write_json(log.with_name(RESULT), jobs.crashed(job, f"{why}; see {log.name}"))
         self.done += 1
         self.left.remove(job)
         seconds = time.perf_counter() - began

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mfnet_agents.comparison import statistics
+from mfnet_agents.comparison import statistics, submission
 from mfnet_agents.comparison.plan import PLAN, ComparisonFolder, Plan
 from mfnet_agents.comparison.statistics import Estimate
 from mfnet_agents.comparison.suites import INFORMATION, Instance
@@ -305,6 +306,7 @@ class Standings:
             "Scores: 0 is the random policy, 1 the bound that no policy exceeds; second column: 1 is the best policy "
             "known here ("
             + ", ".join(f"{b.instance.name}: {b.best_known}" for b in self.boards) + ").",
+            *self._about_submissions(),
             self._about_tuning(),
             "Intervals: 95 %, stratified bootstrap over runs; a contender with one run an instance has none.",
         ]  # fmt: skip
@@ -339,6 +341,15 @@ class Standings:
                 "with --resume."
             )
         return said
+
+    def _about_submissions(self) -> list[str]:
+        """Whose numbers these are, and that they are not those of the suite's own table."""
+        found = [submission.read(Path(each.name)) for each in self.plan.contenders if each.kind == "submission"]
+        return [
+            f"{each.path} is {each.name}, sha256 {each.digest[:12]}; all were measured on the worlds of its seed, "
+            f"{each.seed(self.plan.suite.digest)}, and not on the suite's."
+            for each in found
+        ]
 
     def _about_tuning(self) -> str:
         if not self.plan.tune:

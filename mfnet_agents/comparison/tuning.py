@@ -3,7 +3,7 @@
 Trial 0 is the contender as it is given. Trial k multiplies each of its step sizes by a factor of its own, 10^u with u
 in [-1, 1] by Halton's sequence, which is even however many trials there are; factors are the same for all learners and
 instances. The trial with the highest mean score over the suite's tuning instances is played on the test instances, its
-factors on the step sizes that it has there.
+factors on the step sizes that it has there. The same search for a single pair, :mod:`.search`, ends in a preset.
 """
 
 from __future__ import annotations
@@ -40,14 +40,23 @@ def tuned(config: AlgorithmConfig, trial: int) -> AlgorithmConfig:
     """
     if not trial:
         return config
-    sizes = step_sizes(config)
-    if not sizes:
-        raise RunError("it has no step size to search")
     twin = config.copy()
-    for name, factor in zip(sizes, factors(trial, len(sizes)), strict=True):
-        setattr(twin, name, float(f"{sizes[name] * factor:.3g}"))
+    for name, size in searched(step_sizes(config), trial).items():
+        setattr(twin, name, size)
     twin.validate()
     return twin
+
+
+def searched(sizes: dict[str, float], trial: int) -> dict[str, float]:
+    """The step sizes of a trial, from those of a contender as it is given.
+
+    Raises:
+        RunError: there is none that could be searched.
+    """
+    if not sizes:
+        raise RunError("it has no step size to search")
+    found = zip(sizes, factors(trial, len(sizes)), strict=True) if trial else ((name, 1.0) for name in sizes)
+    return {name: float(f"{sizes[name] * factor:.3g}") for name, factor in found}
 
 
 def factors(trial: int, number: int) -> Floats:
@@ -162,6 +171,8 @@ def _levels(folder: ComparisonFolder, plan: Plan) -> dict[str, tuple[float, floa
                 low, high = float(result["rows"][0]["value"]), Yardstick.from_dict(result["yardstick"]).bound
                 if high is not None and high > low:
                     found[job.instance.name] = low, high
+                elif len(plan.tuning_instances) == 1:  # nothing to weigh it against: the headline above random
+                    found[job.instance.name] = low, low + 1
     if not found:
         raise RunError("no tuning instance has been measured, or none has a bound above the random policy")
     return found

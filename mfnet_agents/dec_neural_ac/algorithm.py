@@ -63,6 +63,8 @@ class DecNeuralAC(Algorithm):
         self.rng, self.shuffle = np.random.default_rng(run), np.random.default_rng(shuffle)
         self.simulator = Simulator(self.model, settings.backend, traced=settings.law == "counted")
         self.learned = make_policy(self.model, settings, actor)
+        if isinstance(self.learned, IndividualPolicy):
+            self.learned.compiled = self.simulator.backend.name == "compiled"
         law: Any = settings.sampling
         if settings.form == "costate":
             assert isinstance(self.learned, IndividualPolicy)

@@ -258,7 +258,8 @@ class DecNeuralACConfig(AlgorithmConfig):
         if self.weights == "shared":
             self._check_shared()
         if self.start is not None and (self.policy in ("energy", "tilted") or self._is_team_by_default()):
-            raise ConfigError(f"start={self.start!r} needs policy='individual', whose agents can imitate one by one")
+            start = shown(self.start)
+            raise ConfigError(f"start={start} needs policy='individual', whose agents can imitate one by one")
         if sees_more and self.crowd_input not in (AUTO, "bounded"):
             raise ConfigError(f"{sees_more[0]} shows crowds by crowd_input='bounded', not by {self.crowd_input!r}")
 
@@ -366,6 +367,11 @@ class DecNeuralACConfig(AlgorithmConfig):
         worlds, room = "num_envs_per_env_runner", step_bytes(model) // 8
         kept = 2 * states + teams * actions  # numbers of a sample: a crowd, what follows, and what teams did
         if self.form == "costate":
+            if model.quota is not None and model.branches[model.quota.branch].successors.shape[1] > 1:
+                raise ConfigError(
+                    "the costate form needs those that a quota serves to go to the same place whatever they chose, and "
+                    "in this model they do not; set critic_form='v'"
+                )
             kept = 2 * states + COSTATE_TABLES * len(model.active) * actions
         if self.law == "counted":
             kept += len(model.active) * actions * (len(model.branches) + 2)  # who went which way, and what was paid

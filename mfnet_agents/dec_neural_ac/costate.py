@@ -12,6 +12,7 @@ the same: before a fragment of T steps a world begins anew with probability 1 - 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from mfnet_agents.dec_neural_ac.costates import Costates, Fragment, Pullback, Sh
 from mfnet_agents.dec_neural_ac.counted import CountedLaw, stacked
 from mfnet_agents.dec_neural_ac.sampling import Rollout, Sampler
 from mfnet_agents.nets import project
-from mfnet_agents.policies.individual import IndividualPolicy, LearnedPolicy, Seen
+from mfnet_agents.policies.individual import Answers, IndividualPolicy, LearnedPolicy, Seen
 from mfnet_envs.arrays import Floats, Ints
 
 HEARS = 1 / 30  # share of the budget in which a law is only counted, and the policy stays what it was
@@ -42,10 +43,11 @@ class Costate:
         self.settings, self.sampler = settings, sampler
         model = policy.model
         self.counts = settings.law == "counted"
-        self.pullback = Pullback(
-            model, float(settings.gamma or model.gamma), sampler.simulator if self.counts else None
-        )
+        simulator = sampler.simulator
+        kind = _machine() if simulator.backend.name == "compiled" else Pullback
+        self.pullback = kind(model, float(settings.gamma or model.gamma), simulator if self.counts else None)
         self.rows = np.searchsorted(model.active, model.team_states)
+        self.alone = np.setdiff1d(np.arange(len(model.active)), self.rows)  # rows without a choice
         self.first = np.eye(model.num_actions)[model.first_legal[model.active]]
         self.scale = updates.SCALES[settings.advantage_scale]
         adam = settings.optimizer == "adam"
@@ -59,7 +61,8 @@ class Costate:
         fragment = fragment_of(sample, first)
         if self.counts:
             self.pullback.observe(fragment, stacked(sample.traces))
-        found = self.pullback(fragment, self.chosen(policy, fragment))
+        hear = partial(self.heard, policy, fragment)
+        found = self.pullback(fragment, self.chosen(policy, fragment), hear, policy.ears)
         gradient, spread = self.gradient(policy, fragment, found)
         if not self.counts or self.sampler.clock * self.sampler.worlds > HEARS * self.settings.total_env_steps:
             self.climb(policy, gradient, float(self.settings.actor_lr) * decay)
@@ -78,11 +81,15 @@ class Costate:
 
         def shares(sizes: Ints, piece: slice) -> Floats:
             pi = policy.shares(self.seen(fragment, piece)._replace(sizes=sizes.reshape(-1, sizes.shape[2])))
-            full = np.broadcast_to(self.first, (len(pi), *self.first.shape)).copy()
-            full[:, self.rows] = pi
+            full = np.empty((len(pi), *self.first.shape))
+            full[:, self.rows], full[:, self.alone] = pi, self.first[self.alone]
             return full.reshape(*sizes.shape[:2], *self.first.shape)
 
         return shares
+
+    def heard(self, policy: IndividualPolicy, fragment: Fragment, piece: slice) -> Answers | None:
+        """How the shares of a piece of a fragment answer to crowds elsewhere."""
+        return policy.answers(self.seen(fragment, piece))
 
     @staticmethod
     def seen(fragment: Fragment, piece: slice = slice(None)) -> Seen:
@@ -99,22 +106,12 @@ class Costate:
         sum over samples of keep^j m_r sum_a grad pi(a | r, n_r) worth(r, a): m_r agents had a choice.
         """
         steps, worlds = fragment.served.shape[:2]
-        samples = steps * worlds
-        seen = self.seen(fragment)
-        agents, worth, pi = (
-            x.reshape(samples, *x.shape[2:])
-            for x in (
-                fragment.unserved[:, :, self.rows].sum(3),
-                found.worth[:, :, self.rows],
-                found.pi[:, :, self.rows],
-            )
-        )
-        ahead = np.where(pi > 0, worth, 0.0)
-        ahead -= (pi * ahead).sum(2, keepdims=True)  # the advantages of actions
-        summed = np.stack([(agents * (pi * ahead**2).sum(2)).sum(0), agents.sum(0)], 1)
+        seen, samples = self.seen(fragment), steps * worlds
+        agents, pi, ahead, summed = self.pullback.advantages(fragment, found, self.rows)
         scale = self.scale(torch.as_tensor(summed)).numpy()
         weight = self.sampler.keep ** np.repeat(np.arange(steps), worlds)
-        along = (agents * weight[:, None] / scale)[..., None] * pi * ahead
+        along = (agents * weight[:, None] / scale)[..., None] * pi
+        along *= ahead
         scored = policy.score_along(seen, along) / (samples * policy.model.population)
         return scored, float(np.sqrt((scale**2).mean()))
 
@@ -160,6 +157,13 @@ class Costate:
             law.take({name.removeprefix(start): x.numpy() for name, x in state.items() if name.startswith(start)})
         self.pullback.read()
         self.ascent.take({key: state[f"actor_{key}"] for key in self.ascent.state()})
+
+
+def _machine() -> type[Pullback]:
+    """Who pulls back where worlds are stepped by machine code."""
+    from mfnet_agents.dec_neural_ac.costates_compiled import CompiledPullback
+
+    return CompiledPullback
 
 
 KEPT = {"sizes", "served", "unserved"}  # what is read of a step besides crowds and rewards

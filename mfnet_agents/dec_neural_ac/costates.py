@@ -9,7 +9,9 @@ step back, each row asks its successors for theirs, and its own node's law what 
     M(r)     = sum_a pi(a | r, n_r) Q(r, a) + E(r).
 
 Y is taken *leave one out*: who has just landed in s' meets a crowd that counts him, who has not meets one more.
-Responses of the others' policies to the crowd are left out. Nothing is sampled but the path itself.
+Nothing is sampled but the path itself. Where policies see the crowds of other nodes, each of those is told what its
+agents make others do, sum over who hears it of n sum_a (d pi(a) / d n_v) Q(a), which is added to M. What a policy that
+sees its own team only answers to its own crowd is left out: it vanishes where that policy is best for each crowd.
 
 Who is on its way in transit is worth, discounted, what is usual where it lands. Where episodes end
 (``model.episode_steps``), fragments are episodes: nothing is worth anything after them, and trips are followed through
@@ -28,6 +30,7 @@ from mfnet_agents.dec_neural_ac.counted import CountedLaw, at_steps
 from mfnet_agents.dec_neural_ac.landing import landings
 from mfnet_agents.dec_neural_ac.own_law import Law, Laws, NodeLaw, OwnLaw
 from mfnet_agents.dec_neural_ac.terminal import TerminalCritic
+from mfnet_agents.policies.individual import Answers
 from mfnet_agents.policies.places import usual_crowds
 from mfnet_envs.arrays import Bools, Floats, Ints
 from mfnet_envs.model import LocalModel
@@ -38,6 +41,7 @@ ROOM = 4_000_000  # numbers in one law of a piece of a fragment
 MINUS, PLUS = 0, 1
 
 Shares = Callable[[Ints, slice], Floats]  # team sizes (T, B, T') in a piece of the fragment -> pi (T, B, R, A)
+Hear = Callable[[slice], Answers | None]  # a piece of the fragment -> how its samples' shares answer to other crowds
 
 
 class Fragment(NamedTuple):
@@ -68,6 +72,20 @@ class Costates(NamedTuple):
     values: Floats
     worth: Floats
     pi: Floats
+
+
+class Advantages(NamedTuple):
+    """Of the actions of T' teams in L samples.
+
+    Attributes:
+        agents: ``(L, T')`` who had a choice; pi: ``(L, T', A)``; ahead: ``(L, T', A)`` of the mean of their worths.
+        summed: ``(T', 2)`` over all agents, the squares of what they were ahead, and their number.
+    """
+
+    agents: Floats
+    pi: Floats
+    ahead: Floats
+    summed: Floats
 
 
 class Routes:
@@ -178,6 +196,7 @@ class Pullback:
                 self.routes[id(in_force)] = Routes(in_force, counts or OwnLaw(in_force))
         law = self.law(0)
         self.node, self.group = law.node, law.group
+        self.teams = np.searchsorted(self.active, model.team_states)  # rows with a choice
         self.critic = TerminalCritic(self.node, self.group, usual_crowds(model))
         self.landing, self.delay = landings(model, gamma)
         self.is_whole, self.next = model.episode_steps is not None, arrivals(model)
@@ -196,27 +215,63 @@ class Pullback:
         told = np.unique(np.stack([node, state])[:, (place[state] != node) & routes.likely], axis=1)
         return 2 * int(told.shape[1])
 
-    def __call__(self, fragment: Fragment, pi: Shares) -> Costates:
-        """Costates of ``fragment`` under the policy ``pi``; the critic then learns from them."""
+    def __call__(self, fragment: Fragment, pi: Shares, hear: Hear = lambda piece: None, ears: int = 0) -> Costates:
+        """Costates of ``fragment`` under the policy ``pi``; the critic then learns from them.
+
+        Args:
+            hear: how its shares answer to crowds elsewhere; ears: how many of those a team hears.
+        """
         steps, worlds = fragment.served.shape[:2]
         rows, actions, _ = self.routes[id(self.model.at(0))].shape
         worth = np.empty((steps, worlds, rows, actions))
         found = Costates(np.empty((2, steps, worlds, rows)), worth, np.empty_like(worth))
         values = self._at_end(fragment.last)
         everywhere = self._everywhere(values)
-        for piece in self._pieces(fragment):
+        for piece in self._pieces(fragment, ears):
             routes = self.routes[id(self.model.at(fragment.first + piece.start))]
             laws, sizes = routes.law.around(fragment.crowd[piece]), fragment.sizes[piece]
             found.pi[piece], one_more = pi(sizes, piece), pi(sizes + 1, piece)
-            for t in reversed(range(piece.start, piece.stop)):
-                i = t - piece.start
-                chosen = np.stack([found.pi[t], one_more[i]])
-                values, found.worth[t] = self.back(fragment, t, routes, laws.step(i), everywhere, chosen)
-                everywhere = self._everywhere(values, everywhere)
-                found.values[:, t] = values
+            heard = self._heard(hear(piece), piece, worlds)
+            everywhere = self._through(fragment, piece, routes, laws, one_more, heard, found, everywhere)
         if not self.is_whole:
             self._learn(fragment, found.values)
         return found
+
+    def _through(
+        self, fragment: Fragment, piece: slice, routes: Routes, laws: Laws, one_more: Floats, heard: Answers | None,
+        found: Costates, everywhere: Floats,
+    ) -> Floats:  # fmt: skip
+        """Costates of a piece of the fragment, written into ``found``.
+
+        Args:
+            laws: of the piece; one_more: ``(T', B, R, A)`` the policy of teams with one agent more.
+            heard: how teams answer to crowds elsewhere, slopes ``(T', B, T, A, D, G)``.
+            everywhere: ``(2, B, S)`` costates just after the piece.
+
+        Returns:
+            those just before it.
+        """
+        for t in reversed(range(piece.start, piece.stop)):
+            i = t - piece.start
+            chosen = np.stack([found.pi[t], one_more[i]])
+            values, found.worth[t] = self.back(fragment, t, routes, laws.step(i), everywhere, chosen)
+            if heard is not None:
+                values = values + self._answered(fragment, t, found.worth[t], heard._replace(slopes=heard.slopes[i]))
+            found.values[:, t] = values
+            everywhere = self._everywhere(found.values[:, t], everywhere)
+        return everywhere
+
+    def advantages(self, fragment: Fragment, found: Costates, rows: Ints) -> Advantages:
+        """What the actions of the teams in ``rows (T',)`` are ahead of each other."""
+        samples = fragment.served.shape[0] * fragment.served.shape[1]
+        agents, worth, pi = (
+            x.reshape(samples, *x.shape[2:])
+            for x in (fragment.unserved[:, :, rows].sum(3), found.worth[:, :, rows], found.pi[:, :, rows])
+        )
+        ahead = np.where(pi > 0, worth, 0.0)
+        ahead -= (pi * ahead).sum(2, keepdims=True)
+        summed = np.stack([(agents * (pi * ahead**2).sum(2)).sum(0), agents.sum(0)], 1)
+        return Advantages(agents, pi, ahead, summed)
 
     def observe(self, fragment: Fragment, trace: Trace) -> None:
         """Let the laws that count learn from a fragment; ``trace (T, ...)``: what was seen in its steps."""
@@ -233,11 +288,17 @@ class Pullback:
         for routes in self.routes.values():
             routes.read()
 
-    def _pieces(self, fragment: Fragment) -> Iterator[slice]:
+    @staticmethod
+    def _heard(heard: Answers | None, piece: slice, worlds: int) -> Answers | None:
+        """Slopes step by step, ``(T', B, ...)`` for ``(T' B, ...)``."""
+        steps = piece.stop - piece.start
+        return heard and heard._replace(slopes=heard.slopes.reshape(steps, worlds, *heard.slopes.shape[1:]))
+
+    def _pieces(self, fragment: Fragment, ears: int) -> Iterator[slice]:
         """The fragment from its end, cut where the law changes and so that its tables fit a temporary."""
         rows, actions, branches = self.routes[id(self.model.at(0))].shape
         steps, worlds = fragment.served.shape[:2]
-        longest, stop = max(1, ROOM // (worlds * rows * actions * branches)), steps
+        longest, stop = max(1, ROOM // (worlds * rows * actions * max(branches, ears))), steps
         while stop:
             model, start = self.model.at(fragment.first + stop - 1), stop - 1
             while start and stop - start < longest and self.model.at(fragment.first + start - 1) is model:
@@ -311,6 +372,15 @@ class Pullback:
                     again = Law(None, with_it.weights - without.weights).worth(sign * met)
                     found[i][:, mine] += (many * _over(pi, again))[:, mine]
         return found
+
+    def _answered(self, fragment: Fragment, t: int, worth: Floats, heard: Answers) -> Floats:
+        """``(B, R)``: what teams that hear of a row's agents make of one more, slopes ``(B, T, A, D, G)``."""
+        teams, at_nodes = fragment.unserved[t][:, self.teams].sum(2), np.zeros((len(worth), *fragment.crowd.shape[2:]))
+        made = np.einsum("bt,bta,btadg->btdg", teams, worth[:, self.teams], heard.slopes, optimize=True)
+        world = np.arange(len(worth))[:, None, None, None]
+        np.add.at(at_nodes, (world, heard.near[..., None], heard.groups), made)
+        answered: Floats = at_nodes[:, self.node, self.group]
+        return answered
 
     def _by_node(self, felt: Floats, slot: int) -> Floats:
         """What rows feel ``(B, R)``, summed at the node whose crowd they feel, ``(B, V)``: the one in that slot."""

@@ -14,7 +14,7 @@ from mfnet_envs.arrays import Floats
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy
 from mfnet_envs.simulator import Simulator
-from mfnet_envs.words import did_you_mean
+from mfnet_envs.words import did_you_mean, shown
 
 LP_POLICY = "lp_policy"  # the last heuristic that is made of a programme's flows
 PLAYED = 256  # steps of every world that the heuristic plays, about
@@ -37,7 +37,7 @@ def heuristic(model: LocalModel, name: str) -> Policy:
     if name not in known:
         names = [*known, *([LP_POLICY] if by_lp else [])]
         raise ConfigError(
-            f"start must be a heuristic of this model, {', '.join(names)}, not {name!r}{did_you_mean(name, names)}"
+            f"start must be a heuristic of this model, {', '.join(names)}, not {shown(name)}{did_you_mean(name, names)}"
         )
     found: Policy = known[name]
     return found

@@ -1,7 +1,7 @@
-"""Charts of a report: the learning curve, the credit staircase. Drawn without a display.
+"""Charts of a report, said once: drawn by :mod:`.plot` for the page, and here with matplotlib for the .png beside it.
 
-One accent for what was learnt, black for the bound, greys for everything it is compared with; no meaning rests on red
-against green.
+One accent for what was learnt, ink for the bound, greys for everything it is compared with; no meaning rests on colour
+alone: the bound is dashed, lines beyond the seventh are too, and every line is named.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from mfnet_agents.pages.frame import Markup
 from mfnet_envs.arrays import Floats
 from mfnet_envs.words import optional_package
-from mfnet_envs.yardstick import Yardstick
 
 LEARNT, BOUND, QUIET, TEXT, GRID = "#0060a8", "#111111", "#8a8f98", "#30343b", "#e6e8eb"
+# Told apart by every kind of colour vision, and by the dashes where there are more; `frame` has them for dark pages.
+COLOURS = (LEARNT, "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a3d9a")
+DASHES = ("-", "--", "-.", ":")
 STYLE: dict[Any, Any] = {
     "font.size": 10.5,
     "text.color": TEXT,
@@ -35,66 +37,110 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
 }
 
-Line = tuple[str, float]  # a named level: heuristic or bound
+
+class Series(NamedTuple):
+    """A line: ``y`` with its interval from ``low`` to ``high``, each ``(n,)``; NaN where no interval is known."""
+
+    name: str
+    y: Floats
+    low: Floats
+    high: Floats
 
 
-def curve(steps: Floats, values: Floats, ci95: Floats, levels: Sequence[Line], yardstick: Yardstick) -> Any:
-    """The headline over environment steps, with its 95 % band; heuristics as thin lines, the bound on top."""
-    figure, axes = figure_of(8.4, 4.4)
-    thousands = steps / 1000
-    band = np.nan_to_num(ci95, posinf=0.0)
-    axes.fill_between(thousands, values - band, values + band, color=LEARNT, alpha=0.18, lw=0)
-    axes.plot(thousands, values, color=LEARNT, lw=2.2, marker="o", ms=3.6, zorder=4, clip_on=False)
-    _levels(axes, levels, yardstick)
-    axes.set_xlim(0, max(thousands[-1], 1e-3))
-    axes.set_xlabel("environment steps (thousands)")
-    axes.set_ylabel(plain(yardstick.unit))
+class Level(NamedTuple):
+    """A horizontal line."""
+
+    name: str
+    value: float
+    kind: Literal["bound", "best", "other"] = "other"
+
+
+class Chart(NamedTuple):
+    """What a chart shows.
+
+    Attributes:
+        name: letters and underscores; of files and ids. title: what it is called where it cannot be seen.
+        x: ``(n,)`` places of the points, rising; heads: how each of them is called, e.g. "step 1,024".
+        series, levels: see there. ticks: labels of the points on the axis, where x only counts them.
+        say: a value in words. y_range: where it does not follow from the values.
+    """
+
+    name: str
+    title: str
+    x_label: str
+    y_label: str
+    x: Floats
+    heads: Sequence[str]
+    series: Sequence[Series]
+    levels: Sequence[Level] = ()
+    ticks: Sequence[str] | None = None
+    say: Callable[[float], str] = "{:,.3f}".format
+    y_range: tuple[float, float] | None = None
+
+    def interval(self, series: Series) -> tuple[Floats, Floats]:
+        """Lower and upper end, at the line itself where no interval is known."""
+        return tuple(np.where(np.isfinite(end), end, series.y) for end in (series.low, series.high))  # type: ignore[return-value]
+
+    def limits(self) -> tuple[float, float]:
+        """The lowest and the highest value on the vertical axis, with some room."""
+        if self.y_range is not None:
+            return self.y_range
+        ends = [end for series in self.series for end in self.interval(series)]
+        shown = np.concatenate([*ends, [level.value for level in self.levels]])
+        shown = shown[np.isfinite(shown)]
+        if not len(shown):
+            return 0.0, 1.0
+        low, high = float(shown.min()), float(shown.max())
+        room = 0.06 * ((high - low) or abs(high) or 1.0)
+        return low - room, high + room
+
+
+def steps_chart(
+    name: str, title: str, y_label: str, steps: Floats, series: Sequence[Series], levels: Sequence[Level],
+    say: Callable[[float], str],
+) -> Chart:  # fmt: skip
+    """A chart over environment steps."""
+    heads = [f"step {step:,.0f}" for step in steps]
+    return Chart(name, title, "environment steps (thousands)", y_label, steps / 1000, heads, series, levels, say=say)
+
+
+def figure(chart: Chart, height: float = 4.2) -> Any:
+    """The chart by matplotlib."""
+    made, axes = figure_of(8.4, height)
+    for k, series in enumerate(chart.series):
+        colour, dash = COLOURS[k % len(COLOURS)], DASHES[k // len(COLOURS) % len(DASHES)]
+        few = dict(marker="o", ms=3.6) if len(chart.x) <= 40 else {}
+        axes.fill_between(chart.x, *chart.interval(series), color=colour, alpha=0.16, lw=0)
+        axes.plot(chart.x, series.y, color=colour, ls=dash, lw=2.2, label=plain(series.name), zorder=4, **few)
+    if len(chart.series) > 1:
+        axes.legend(frameon=False, fontsize=9)
+    axes.set_xlim(chart.x[0], max(chart.x[-1], chart.x[0] + 1e-3))
+    axes.set_ylim(*chart.limits())
+    _levels(axes, chart)
+    if chart.ticks is not None:
+        axes.set_xticks(chart.x, list(chart.ticks))
+    axes.set_xlabel(plain(chart.x_label))
+    axes.set_ylabel(plain(chart.y_label))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-    return figure
+    return made
 
 
-def staircase(radii: Sequence[int], values: Floats, ci95: Floats, levels: Sequence[Line], yardstick: Yardstick) -> Any:
-    """The final headline of short runs against the radius over which credit is summed."""
-    figure, axes = figure_of(8.4, 4.0)
-    x = np.arange(len(radii))
-    _levels(axes, levels, yardstick)
-    axes.errorbar(
-        x, values, np.nan_to_num(ci95, posinf=0.0), color=LEARNT, lw=2.2, marker="o", ms=8, capsize=3, zorder=4
-    )
-    for i, value in enumerate(values):
-        axes.annotate(
-            yardstick.text(value), (i, value), xytext=(0, 10), textcoords="offset points", ha="center", color=LEARNT,
-            weight="bold", zorder=5, bbox=dict(boxstyle="square,pad=0.1", fc="white", ec="none"),
-        )  # fmt: skip
-    axes.set_xticks(x, [str(radius) for radius in radii])
-    axes.set_xlim(-0.35, len(radii) - 0.65)
-    axes.set_xlabel("credit_hops: from how many hops away a node's critic is listened to")
-    axes.set_ylabel(plain(yardstick.unit))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-    return figure
-
-
-def _levels(axes: Any, levels: Sequence[Line], yardstick: Yardstick) -> None:
+def _levels(axes: Any, chart: Chart) -> None:
     """Horizontal lines, named at the right margin where names do not run into each other."""
-    lines = [*levels, *([("bound", yardstick.bound)] if yardstick.bound is not None else [])]
-    for name, value in lines:
-        strong = name == "bound"
-        axes.axhline(
-            value, color=BOUND if strong else QUIET, lw=1.6 if strong else 0.9, ls="--" if strong else "-", zorder=2
-        )
-    axes.margins(y=0.06)
-    axes.figure.draw_without_rendering()
-    low, high = axes.get_ylim()
-    places = spread([value for _, value in lines], 0.052 * (high - low))
+    looks = {"bound": (BOUND, 1.6, "--"), "best": (TEXT, 1.3, "-"), "other": (QUIET, 0.9, "-")}
+    for level in chart.levels:
+        colour, width, dash = looks[level.kind]
+        axes.axhline(level.value, color=colour, lw=width, ls=dash, zorder=2)
+    low, high = chart.limits()
+    places = spread([level.value for level in chart.levels], 0.052 * (high - low))
     margin = axes.get_yaxis_transform()
     link = dict(arrowstyle="-", color="#c4c8ce", lw=0.7, shrinkA=0, shrinkB=0, relpos=(0, 0.5))
-    for (name, value), place in zip(lines, places, strict=True):
-        look = dict(color=BOUND, weight="bold") if name == "bound" else dict(color="#5b616b")
+    for level, place in zip(chart.levels, places, strict=True):
+        look = dict(color="#5b616b") if level.kind == "other" else dict(color=BOUND, weight="bold")
         axes.annotate(
-            f"{plain(name)}  {yardstick.text(value)}", (1, value), (1.025, place), margin, margin,
+            f"{plain(level.name)}  {chart.say(level.value)}", (1, level.value), (1.025, place), margin, margin,
             va="center", size=9, arrowprops=link, annotation_clip=False, **look,
         )  # fmt: skip
-    axes.set_ylim(low, high)
 
 
 def spread(values: Sequence[float], apart: float) -> list[float]:
@@ -159,4 +205,4 @@ def svg(figure: Any, name: str, label: str) -> Markup:
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
     text = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    return Markup(text.replace("<svg", f'<svg role="img" aria-label="{html.escape(label)}"', 1))
+    return Markup(text.replace("<svg", f'<svg class="plate" role="img" aria-label="{html.escape(label)}"', 1))

@@ -5,29 +5,25 @@ Whatever the results say is escaped by :mod:`.frame`; every number is of :mod:`m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mfnet_agents.comparison import exports, tuning
 from mfnet_agents.comparison.plan import PLAN, ComparisonFolder
 from mfnet_agents.comparison.standings import ENOUGH_RUNS, THRESHOLDS, Board, Standing, Standings
-from mfnet_agents.pages import charts, frame
+from mfnet_agents.pages import charts, frame, plot
+from mfnet_agents.pages.charts import Chart, Level, Series
 from mfnet_agents.pages.frame import Markup, each, tag
 from mfnet_envs.arrays import Floats
 from mfnet_envs.measure import BOUND, RANDOM
 from mfnet_envs.writing import written
 
-# Told apart by every kind of colour vision, and by the dashes where there are more.
-COLOURS = ("#0060a8", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6a3d9a")
-DASHES = ("-", "--", "-.", ":")
 STYLE = """
 main { max-width: 76rem; }
 h3 { margin-top: 1.6rem; }
 td { font-size: .92rem; }
-figure svg { margin: .6rem 0; }
 """
 
 
@@ -44,108 +40,96 @@ def build(path: Path) -> Path:
     """
     standings = Standings(ComparisonFolder(path))
     exports.write_all(standings, path)
-    pictures = {"sample_efficiency": _efficiency(standings), "profiles": _profiles(standings)}
-    curves = {board.instance.name: _curves(board, _looks(standings)) for board in standings.boards}
-    for name, figure in pictures.items():
-        if figure is not None:
-            charts.save_png(figure, path / f"{name}.png")
+    drawn = [chart for chart in (_efficiency(standings), _profiles(standings)) if chart is not None]
+    for chart in drawn:
+        charts.save_png(charts.figure(chart), path / f"{chart.name}.png")
     with written(path / "report.html") as file:
-        file.write(_page(standings, pictures, curves).encode())
+        file.write(_page(standings, drawn).encode())
     return path / "report.html"
 
 
 # -- pictures
 
 
-def _looks(standings: Standings) -> dict[str, dict[str, Any]]:
-    """Learner -> colour and dashes, the same in every picture."""
-    learners = [each.text for each in standings.plan.contenders if each.kind == "learner"]
-    return {
-        name: {"color": COLOURS[k % len(COLOURS)], "ls": DASHES[k // len(COLOURS) % len(DASHES)]}
-        for k, name in enumerate(learners)
-    }
+def _learners(standings: Standings, found: Mapping[str, Floats]) -> list[Series]:
+    """A line for every learner, in the plan's order, so that all charts have the same colours; NaN where one has none.
+
+    Args:
+        found: name -> ``(3, n)``: middle, lower, upper.
+    """
+    names = [entry.text for entry in standings.plan.contenders if entry.kind == "learner"]
+    nothing = np.full_like(next(iter(found.values())), np.nan)
+    return [Series(name, *found.get(name, nothing)) for name in names]
 
 
-def _lines(axes: Any, x: Floats, found: Mapping[str, Floats], looks: Mapping[str, dict[str, Any]]) -> None:
-    """A line with its band for each, ``(3, len(x))``: middle, lower, upper."""
-    for name, (middle, low, high) in found.items():
-        axes.fill_between(x, low, high, color=looks[name]["color"], alpha=0.13, lw=0)
-        axes.plot(x, middle, lw=2, label=charts.plain(name), **looks[name])
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1), frameon=False, fontsize=9)
-
-
-def _efficiency(standings: Standings) -> Any:
+def _efficiency(standings: Standings) -> Chart | None:
     found = standings.efficiency()
     if not found:
         return None
-    figure, axes = charts.figure_of(8.4, 4.0)
-    points = len(next(iter(found.values()))[0])
-    _lines(axes, np.linspace(0, 100, points), found, _looks(standings))
-    axes.set_xlabel("share of the budget of environment steps (%)")
-    axes.set_ylabel("score, interquartile mean")
-    axes.axhline(0, color=charts.QUIET, lw=0.9)
-    return figure
+    x = np.linspace(0, 100, len(next(iter(found.values()))[0]))
+    return Chart(
+        name="sample_efficiency",
+        title="Sample efficiency",
+        x_label="share of the budget of environment steps (%)",
+        y_label="score, interquartile mean",
+        x=x,
+        heads=[f"{share:.0f} % of the budget" for share in x],
+        series=_learners(standings, found),
+        levels=[Level(RANDOM, 0.0)],
+        say="{:.3f}".format,
+    )
 
 
-def _profiles(standings: Standings) -> Any:
+def _profiles(standings: Standings) -> Chart | None:
     found = standings.profiles()
     if not found:
         return None
-    figure, axes = charts.figure_of(8.4, 4.0)
-    _lines(axes, THRESHOLDS, found, _looks(standings))
-    axes.set_xlabel("score: 0 is random, 1 the bound")
-    axes.set_ylabel("share of runs above it")
-    axes.set_ylim(-0.02, 1.02)
-    return figure
+    return Chart(
+        name="profiles",
+        title="Performance profiles",
+        x_label="score: 0 is random, 1 the bound",
+        y_label="share of runs above it",
+        x=THRESHOLDS,
+        heads=[f"share of runs above {score:.2f}" for score in THRESHOLDS],
+        series=_learners(standings, found),
+        say="{:.2f}".format,
+        y_range=(-0.02, 1.02),
+    )
 
 
-def _curves(board: Board, looks: Mapping[str, dict[str, Any]]) -> Any:
+def _curves(standings: Standings, board: Board, name: str) -> Chart | None:
     """The learners of one instance over environment steps: mean over runs, and from the lowest to the highest."""
     found = {
-        name: np.array([entry.curves.mean(0), entry.curves.min(0), entry.curves.max(0)])
-        for name, entry in board.entries.items()
-        if name in looks and entry.curves.size
+        learner: np.array([entry.curves.mean(0), entry.curves.min(0), entry.curves.max(0)])
+        for learner, entry in board.entries.items()
+        if entry.kind == "learner" and entry.curves.size
     }
     if not found:
         return None
-    figure, axes = charts.figure_of(8.4, 3.6)
-    best, bound = board.best_known, board.yardstick.bound
+    best, bound, text = board.best_known, board.yardstick.bound, board.yardstick.text
+    levels = [Level(RANDOM, board.random)]
+    if board.entries[best].kind != "learner":
+        levels.append(Level(f"best known: {best}", board.entries[best].mean, "best"))
     if bound is not None:
-        axes.axhline(bound, color=charts.BOUND, lw=1.6, ls="--", label=BOUND)
-    if best not in looks:
-        best_value = board.entries[best].mean
-        axes.axhline(best_value, color=charts.TEXT, lw=1.3, ls=":", label=charts.plain(f"best known: {best}"))
-    axes.axhline(board.random, color=charts.QUIET, lw=0.9, label=RANDOM)
-    _lines(axes, np.array(board.instance.grid) / 1000, found, looks)
-    axes.set_xlabel("environment steps (thousands)")
-    axes.set_ylabel(charts.plain(board.yardstick.unit))
-    axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.10g}")
-    return figure
+        levels.append(Level(BOUND, bound, "bound"))
+    steps, series = np.array(board.instance.grid, float), _learners(standings, found)
+    title = f"{board.instance.name}: learning curves"
+    return charts.steps_chart(name, title, board.yardstick.unit, steps, series, levels, text)
 
 
 # -- the page
 
 
-def _page(standings: Standings, pictures: Mapping[str, Any], curves: Mapping[str, Any]) -> str:
+def _page(standings: Standings, drawn: Sequence[Chart]) -> str:
     captions = {
-        "sample_efficiency": (
-            "Sample efficiency",
-            "Scores of the learners on the choice worlds while they learn: interquartile mean over instances and runs, "
-            "with its 95 % band (stratified bootstrap). Each instance has a budget of its own.",
-        ),
-        "profiles": (
-            "Performance profiles",
-            "For every score, the share of runs above it, over all instances, with the pointwise 95 % band: a curve "
-            "that lies above another everywhere is better in distribution.",
-        ),
+        "sample_efficiency": "Scores of the learners on the choice worlds while they learn: interquartile mean over "
+        "instances and runs, with its 95 % band (stratified bootstrap). Each instance has a budget of its own.",
+        "profiles": "For every score, the share of runs above it, over all instances, with the pointwise 95 % band: a "
+        "curve that lies above another everywhere is better in distribution.",
     }
-    drawn = [
-        frame.section(captions[name][0], frame.figure(charts.svg(figure, name, captions[name][0]), captions[name][1]))
-        for name, figure in pictures.items()
-        if figure is not None
-    ]
+    sections = [frame.section(chart.title, plot.figure(chart, captions[chart.name])) for chart in drawn]
     parts = [
-        _header(standings), _ranking(standings), *drawn, *_instances(standings, curves), *_tuning(standings),
+        _header(standings), _ranking(standings), *sections, *_instances(standings), *_tuning(standings),
         _fine_print(standings),
     ]  # fmt: skip
     return frame.page(f"{standings.plan.suite.id}: a comparison", *parts, style=STYLE)
@@ -185,12 +169,17 @@ def _ranking(standings: Standings) -> Markup:
     parts = []
     for information, (head, *rows) in exports.ranking_tables(standings).items():
         parts += [tag("h3", information), frame.table(head, [frame.row(row[0], row[1:]) for row in rows])]
+        parts.append(_taken("ranking", [head, *rows]))
     return frame.section(
         "Ranking, by what a policy may know", *parts, tag("ul", each("li", standings.footnotes()), class_="caption")
     )
 
 
-def _instances(standings: Standings, curves: Mapping[str, Any]) -> list[Markup]:
+def _taken(name: str, rows: Sequence[Sequence[object]]) -> Markup:
+    return tag("p", frame.csv_link(name, rows), class_="caption")
+
+
+def _instances(standings: Standings) -> list[Markup]:
     tables, found = exports.instance_tables(standings, compute=True), []
     for k, board in enumerate(standings.boards):
         name = board.instance.name
@@ -199,14 +188,19 @@ def _instances(standings: Standings, curves: Mapping[str, Any]) -> list[Markup]:
         table = frame.table(head, [frame.row(row[0], row[1:], class_=kinds.get(row[0])) for row in rows])
         options = ", ".join(f"{key} {value}" for key, value in board.instance.env_config.items())
         parts: list[Markup] = [tag("p", f"{board.instance.env}{f', {options}' if options else ''}", class_="sub")]
-        if curves[name] is not None:
+        chart = _curves(standings, board, f"curve{k}")
+        if chart is not None:
             caption = (
                 f"Learners on {board.instance.choice_worlds} choice worlds: mean over runs, and from the lowest to the "
                 "highest. The table is of the test worlds, on which nothing was chosen."
             )
-            parts.append(frame.figure(charts.svg(curves[name], f"curve{k}", f"{name}: learning curves"), caption))
+            parts.append(plot.figure(chart, caption))
         notes = [*([f"bound: {board.certificate}"] if board.certificate else []), *board.notes]
-        parts += [table, tag("ul", each("li", notes), class_="caption")]
+        parts += [
+            table,
+            _taken(f"instance{k}", tables[name]),
+            *([tag("ul", each("li", notes), class_="caption")] if notes else []),
+        ]
         found.append(frame.section(name, *parts))
     return found
 

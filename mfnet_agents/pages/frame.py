@@ -6,8 +6,15 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import hashlib
 import html
+import io
+import json
 from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from urllib.parse import quote
 
 
 class Markup(str):
@@ -56,56 +63,52 @@ def facts(pairs: Iterable[tuple[object, object]]) -> Markup:
 
 
 def figure(picture: Markup, caption: str) -> Markup:
-    return tag("figure", picture, tag("figcaption", caption, class_="caption"))
+    """A picture that is only looked at."""
+    return tag("figure", tag("div", picture, class_="scroll"), tag("figcaption", caption, class_="caption"))
 
 
-def page(title: str, *content: object, style: str = "") -> str:
-    """The whole document; it needs nothing from anywhere."""
+def csv_link(name: str, rows: Iterable[Sequence[object]]) -> Markup:
+    """A table to take away: the file is in the link."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    address = f"data:text/csv;charset=utf-8,{quote(text.getvalue())}"
+    return tag("a", f"{name}.csv", href=address, download=f"{name}.csv")
+
+
+def data(name: str, value: object) -> Markup:
+    """Plain values for a script, in an element of this id; nothing in them is read as markup."""
+    text = json.dumps(value, separators=(",", ":"))
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return tag("script", Markup(text), type="application/json", id=name)
+
+
+def page(title: str, *content: object, style: str = "", script: str = "", connect: str = "'none'") -> str:
+    """The whole document; it needs nothing from anywhere, and runs no script but its own: the browser is told to refuse
+    every other.
+
+    Args:
+        script: runs after :data:`SCRIPT`. connect: what it may ask, as a content security policy says it.
+    """
+    code = f"/*<![CDATA[*/\n{SCRIPT}{script}/*]]>*/"  # a page is XML, too
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
+    policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; connect-src {connect}"
     head = join(
         [
             Markup('<meta charset="utf-8"/><meta name="viewport" content="width=device-width, initial-scale=1"/>'),
+            Markup(f'<meta http-equiv="Content-Security-Policy" content="{policy}"/>'),
             tag("title", title),
             tag("style", Markup(STYLE + style)),
         ]
     )
-    document = tag("html", tag("head", head), tag("body", tag("main", *content)), lang="en")
-    return f"<!DOCTYPE html>\n{document}\n"
+    body = tag("body", tag("main", *content), tag("script", Markup(code)))
+    return f"<!DOCTYPE html>\n{tag('html', tag('head', head), body, lang='en')}\n"
 
 
-STYLE = """
-:root { color-scheme: light; }
-* { box-sizing: border-box; }
-body { margin: 0; background: #f4f5f7; color: #23272e; }
-body { font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-main { max-width: 58rem; margin: 0 auto; padding: 2.2rem 1rem 4rem; }
-header, section { background: #fff; border: 1px solid #e3e5e9; border-radius: 10px; }
-header, section { padding: 1.5rem 1.8rem; margin-bottom: 1.1rem; }
-h1 { font-size: 1.75rem; line-height: 1.2; margin: 0; }
-h2 { font-size: 1.15rem; margin: 0 0 .9rem; }
-h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
-.sub { margin: .2rem 0 0; color: #646b76; }
-.facts { display: flex; flex-wrap: wrap; gap: .8rem 2.6rem; list-style: none; padding: 0; margin: 1.3rem 0; }
-.facts li { flex: 0 1 auto; max-width: 16rem; }
-.facts b { display: block; font-size: 2rem; line-height: 1.15; color: #0060a8; font-variant-numeric: tabular-nums; }
-.facts span { color: #646b76; font-size: .88rem; }
-header p:not(.sub) { margin: .35rem 0; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: right; vertical-align: top; white-space: nowrap; }
-th, td { padding: .42rem .55rem; border-bottom: 1px solid #eceef1; }
-th:first-child { text-align: left; font-weight: 500; white-space: normal; min-width: 9rem; }
-thead th { font-size: .84rem; font-weight: 600; color: #646b76; vertical-align: bottom; white-space: normal; }
-th small { display: block; color: #7a818c; font-weight: 400; font-size: .8rem; line-height: 1.3; }
-tr.learnt th, tr.learnt td { background: #eaf3fb; }
-tr.learnt th:first-child, tr.learnt td:nth-child(2) { color: #0060a8; font-weight: 700; }
-tr.bound th, tr.bound td { border-top: 2px dashed #23272e; font-weight: 600; border-bottom: 0; }
-figure { margin: 0; overflow-x: auto; }
-figure svg { width: 100%; min-width: 33rem; height: auto; display: block; }
-figcaption { position: sticky; left: 0; }
-.caption { color: #646b76; font-size: .88rem; margin: .9rem 0 0; }
-.fine { font-size: .92rem; }
-.fine ul { padding-left: 1.2rem; margin: 0; }
-pre { background: #f4f5f7; border-radius: 6px; padding: .7rem .9rem; overflow-x: auto; font-size: .85rem; }
-.options { overflow-wrap: anywhere; color: #646b76; font-size: .85rem; }
-@media print { body { background: #fff; } header, section { border: 0; padding: 0; } }
-"""
+def shipped(name: str) -> str:
+    """The text of a file beside this one."""
+    return files(__package__).joinpath(name).read_text("utf-8")
+
+
+SCRIPT = shipped("page.js")
+STYLE = shipped("page.css")

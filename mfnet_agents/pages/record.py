@@ -98,7 +98,7 @@ def _record(folder: RunFolder, result: dict[str, Any]) -> Record:
         needs=str(started.get("needs") or ""),
         options=options,
         versions=dict(started["versions"]),
-        curve=_curve(folder.rows(), yardstick),
+        curve=curve(folder.rows(), yardstick),
         duration=int(options.get("evaluation_duration") or 0),
         measured=Measurement.from_dict({**measured, "yardstick": started["yardstick"]}),
         complete=len(policies) > 1 + len(LEARNT),
@@ -110,7 +110,7 @@ def _same_worlds(kept: dict[str, Any], common: dict[str, Any]) -> bool:
     return (kept["worlds"], kept["seed"]) == (common["worlds"], common["seed"])
 
 
-def _curve(rows: list[dict[str, str]], yardstick: Yardstick) -> Floats:
+def curve(rows: list[dict[str, str]], yardstick: Yardstick) -> Floats:
     """The rows of progress.csv in which the policy was evaluated."""
     if not rows:
         raise ValueError("progress.csv holds no rows")

@@ -8,24 +8,31 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from gymnasium.error import Error
 
 import mfnet_envs
-from mfnet_agents.pages import charts, frame
+from mfnet_agents.checkpoint import CheckpointError
+from mfnet_agents.pages import charts, film, frame, plot
 from mfnet_agents.pages import map as maps
+from mfnet_agents.pages.charts import Chart, Level, Series
 from mfnet_agents.pages.frame import Markup, each, join, tag
 from mfnet_agents.pages.record import LEARNT, Record, Staircase, load
 from mfnet_agents.progress import Progress
 from mfnet_agents.runs import RunError, RunFolder, preset_notes
+from mfnet_envs.arrays import Floats
 from mfnet_envs.measure import BOUND, RANDOM, Measurement, Result, measure, percent
 from mfnet_envs.model import LocalModel
-from mfnet_envs.policy import uniform
-from mfnet_envs.wording import Wording
+from mfnet_envs.policy import Policy, uniform
+from mfnet_envs.positions import node_positions
+from mfnet_envs.wording import MapWords, Wording
+from mfnet_envs.yardstick import Yardstick
 
-MAP_WORLDS = 32
+MAP_STEPS = 12_800  # of all worlds together: 32 worlds of 400 steps
+LEARNT_TITLE = "learnt"  # in film and map
+PLANNER = "planner"  # how the names of planners begin
 OWN_PLAY = "samples of its own play"
 PROOFS = {
     "lp": "comes from a linear programme",
@@ -36,10 +43,12 @@ PROOFS = {
 UNPROVED = "is exceeded by no policy"  # where the file does not say how it was proved
 
 
-class Picture(NamedTuple):
-    figure: Any
-    heading: str
-    caption: str
+class Map(NamedTuple):
+    """Where agents are, as it is drawn on the page and beside it."""
+
+    places: maps.Places
+    panels: list[maps.Panel]
+    words: MapWords
 
 
 def build(path: Path, progress: Progress | None = None) -> Path:
@@ -55,10 +64,15 @@ def build(path: Path, progress: Progress | None = None) -> Path:
     if not run.complete:
         _add_heuristics(run, model, folder, progress)
         run, model = read(path)
-    pictures = _pictures(run, model, folder)
-    for name, picture in pictures.items():
-        charts.save_png(picture.figure, path / f"{name}.png")
-    folder.write_text("report.html", _page(run, model, pictures))
+    drawn = {chart.name: (chart, caption) for chart, caption in _charts(run)}
+    for name, (chart, _) in drawn.items():
+        charts.save_png(charts.figure(chart), path / f"{name}.png")
+    played, why = _played(run, model, folder)
+    where = _map(run, model, played)
+    if where is not None:
+        charts.save_png(maps.draw(where.places, where.panels, where.words.tilt), path / "map.png")
+    films = [film.section(model, played, run.measured.seed)] if played and film.steps_of(model) else []
+    folder.write_text("report.html", _page(run, model, drawn, where, films, why))
     return path / "report.html"
 
 
@@ -97,53 +111,66 @@ def sentences(measured: Measurement) -> list[str]:
 # -- pictures
 
 
-def _pictures(run: Record, model: LocalModel, folder: RunFolder) -> dict[str, Picture]:
-    """Name -> picture, in the order of the page."""
-    found = {}
+def _charts(run: Record) -> list[tuple[Chart, str]]:
+    """The charts with their captions."""
+    found = []
     if len(run.curve):
-        found["learning_curve"] = _curve(run)
-    if model.wording.map is not None and maps.polygons(model) is not None:
-        found["map"] = _map(run, model, folder)
+        found.append(learning_curve(run.curve, levels(run.measured), run.measured.yardstick, run.duration))
     if run.staircase is not None:
-        found["staircase"] = _staircase(run.measured, run.staircase)
+        found.append(_staircase(run.measured, run.staircase))
     return found
 
 
-def _levels(measured: Measurement, lowest: float) -> list[charts.Line]:
-    """The heuristics, without those that are worse than random and than all that is drawn."""
-    lowest = min(lowest, measured.results[RANDOM].value)
-    found = [(measured.label(n), result.value) for n, result in measured.results.items() if n not in LEARNT]
-    return [(label, value) for label, value in found if value >= lowest]
+def levels(measured: Measurement) -> list[Level]:
+    """The bound, the best heuristic, the best known where that is a planner's, the other heuristics down to random."""
+    others = [name for name in measured.results if name not in LEARNT]
+    best = max((n for n in others if not n.startswith(PLANNER)), key=lambda name: measured.results[name].value)
+    known = max(others, key=lambda name: measured.results[name].value)
+    titles = {best: f"best heuristic: {measured.label(best)}"} if best != RANDOM else {}
+    titles |= {known: f"best known: {measured.label(known)}"} if known != best else {}
+    found = []
+    for name in others:
+        value = measured.results[name].value
+        if value >= measured.results[RANDOM].value:
+            found.append(Level(titles.get(name, measured.label(name)), value, "best" if name in titles else "other"))
+    return [*found, *bound_level(measured.yardstick)]
 
 
-def _curve(run: Record) -> Picture:
-    steps, values, ci95 = run.curve.T
-    levels = _levels(run.measured, float(np.nanmin(values)))
-    figure = charts.curve(steps, values, ci95, levels, run.measured.yardstick)
-    caption = (
-        f"Evaluations during training{f', {run.duration} worlds each' if run.duration else ''}, with their 95 % band. "
-        "Thin lines: the scenario's heuristics (those below the random policy are in the table only)."
-    )
-    if run.measured.yardstick.bound is not None:
+def bound_level(yardstick: Yardstick) -> list[Level]:
+    return [] if yardstick.bound is None else [Level(BOUND, yardstick.bound, "bound")]
+
+
+def learning_curve(curve: Floats, lines: list[Level], yardstick: Yardstick, duration: int) -> tuple[Chart, str]:
+    """The headline over environment steps ``(evaluations, 3)``, as :attr:`Record.curve`, and its caption."""
+    steps, values, ci95 = curve.T
+    reach = np.where(np.isfinite(ci95), ci95, np.nan)
+    series = Series("learnt", values, values - reach, values + reach)
+    name = "learning_curve"
+    chart = charts.steps_chart(name, "Learning curve", yardstick.unit, steps, [series], lines, yardstick.text)
+    caption = f"Evaluations during training{f', {duration} worlds each' if duration else ''}, with their 95 % band."
+    if any(level.kind != "bound" for level in lines):
+        caption += " Solid lines: the scenario's heuristics (those below the random policy are in the table only)."
+    if yardstick.bound is not None:
         caption += " Dashed: the bound, which no policy exceeds."
-    return Picture(figure, "Learning curve", caption)
+    return chart, caption
 
 
-def _map(run: Record, model: LocalModel, folder: RunFolder) -> Picture:
-    """Where agents wait under the random and the best policy."""
-    words, rings = model.wording.map, maps.polygons(model)
-    assert words is not None and rings is not None
-    policies = (uniform(model), folder.algorithm(folder.best).policy)
-    worlds, seed = min(MAP_WORLDS, run.measured.worlds), run.measured.seed
-    before, after = (maps.waiting(model, policy, worlds, seed) for policy in policies)
-    panels = maps.panels(model, words, before, after)
-    return Picture(maps.draw(rings, panels, words.tilt), words.heading, maps.caption(words, panels))
-
-
-def _staircase(measured: Measurement, stairs: Staircase) -> Picture:
+def _staircase(measured: Measurement, stairs: Staircase) -> tuple[Chart, str]:
     values, ci95 = (np.array([getattr(r, key) for r in stairs.results.values()]) for key in ("value", "ci95"))
-    levels = _levels(measured, float(values.min()))
-    figure = charts.staircase(list(stairs.results), values, ci95, levels, measured.yardstick)
+    reach = np.where(np.isfinite(ci95), ci95, np.nan)
+    radii = [str(radius) for radius in stairs.results]
+    chart = Chart(
+        name="staircase",
+        title="How far credit must travel",
+        x_label="credit_hops: from how many hops away a node's critic is listened to",
+        y_label=measured.yardstick.unit,
+        x=np.arange(float(len(radii))),
+        heads=[f"credit_hops {radius}" for radius in radii],
+        series=[Series("short runs", values, values - reach, values + reach)],
+        levels=levels(measured),
+        ticks=radii,
+        say=measured.yardstick.text,
+    )
     options = ", ".join(f"{name}={value}" for name, value in stairs.options.items())
     caption = (
         f"{len(values)} short runs of {stairs.steps:,} environment steps, one training seed each. They differ in "
@@ -151,23 +178,62 @@ def _staircase(measured: Measurement, stairs: Staircase) -> Picture:
         f"for {options}). A move pays later and elsewhere: with too small a radius that part of its value never "
         "reaches the node it left."
     )
-    return Picture(figure, "How far credit must travel", caption)
+    return chart, caption
+
+
+def _played(run: Record, model: LocalModel, folder: RunFolder) -> tuple[dict[str, Policy], list[str]]:
+    """Title -> policy of the best iterate and of the best heuristic, for film and map; else nothing, and why."""
+    placed = node_positions(model) is not None
+    if not placed and maps.polygons(model) is None:
+        return {}, ["No film and no map: the scenario gives its nodes no positions."]
+    try:
+        learnt = folder.algorithm(folder.best).policy
+    except (RunError, CheckpointError) as error:
+        return {}, [f"No film and no map of what was learnt: {error}."]
+    heuristics, results = model.heuristics(), run.measured.results
+    known = [name for name in heuristics if name in results]
+    best = max(known, key=lambda name: results[name].value, default=RANDOM)
+    reason = (
+        "there are too many nodes or agents for one on a page" if placed else "the nodes have shapes, and no positions"
+    )
+    why = [] if film.steps_of(model) else [f"No film: {reason}."]
+    why += [] if model.network.num_nodes <= maps.MOST_NODES else ["No map: there are too many nodes for one on a page."]
+    return {
+        LEARNT_TITLE: learnt,
+        f"best heuristic: {run.measured.label(best)}": heuristics.get(best) or uniform(model),
+    }, why
+
+
+def _map(run: Record, model: LocalModel, played: dict[str, Policy]) -> Map | None:
+    """Where agents wait under the random and the best policy; None without positions, or with too many nodes."""
+    places = maps.places(model) if played and model.network.num_nodes <= maps.MOST_NODES else None
+    if places is None:
+        return None
+    words = maps.words_of(model)
+    worlds, seed = max(1, min(MAP_STEPS // model.evaluation[0], run.measured.worlds)), run.measured.seed
+    before, after = (maps.waiting(model, policy, worlds, seed) for policy in (uniform(model), played[LEARNT_TITLE]))
+    return Map(places, maps.panels(model, words, before, after), words)
 
 
 # -- the page
 
 
-def _page(run: Record, model: LocalModel, pictures: Mapping[str, Picture]) -> str:
-    sections = [
-        frame.section(heading, frame.figure(charts.svg(figure, name, heading), caption))
-        for name, (figure, heading, caption) in pictures.items()
-    ]
+def _page(
+    run: Record, model: LocalModel, drawn: Mapping[str, tuple[Chart, str]], where: Map | None, films: list[Markup],
+    why: list[str],
+) -> str:  # fmt: skip
+    sections = {name: frame.section(chart.title, plot.figure(chart, said)) for name, (chart, said) in drawn.items()}
     about = [frame.section("To be known about the model", tag("ul", each("li", model.notes)))] if model.notes else []
-    parts = [_header(run, model), _table(run, model.wording), *about, *sections, _fine_print(run, model)]
-    return frame.page(f"{run.env}: what was learnt", *parts)
+    maps_ = [] if where is None else [frame.section(where.words.heading, maps.figure(*where))]
+    parts = [
+        header(run, model), policies(run, model.wording), *about, *filter(None, [sections.pop("learning_curve", None)]),
+        *films, *maps_, *sections.values(), _fine_print(run, model, why),
+    ]  # fmt: skip
+    return frame.page(f"{run.env}: what was learnt", *parts, style=film.STYLE + maps.STYLE, script=film.SCRIPT)
 
 
-def _header(run: Record, model: LocalModel) -> Markup:
+def header(run: Record, model: LocalModel, heading: str = "h1") -> Markup:
+    """Scenario, learner, the numbers that matter, and what they say."""
     measured, words = run.measured, model.wording
     facts = [(measured.yardstick.text(measured.results["best"].value), measured.yardstick.unit)]
     gap = measured.gap_closed("best")
@@ -178,14 +244,15 @@ def _header(run: Record, model: LocalModel) -> Markup:
     about = [f"{run.algorithm}, seed {run.seed}", *filter(None, [words.place]), size]
     return tag(
         "header",
-        tag("h1", run.env),
+        tag(heading, run.env),
         tag("p", " · ".join(about), class_="sub"),
         frame.facts(facts),
-        each("p", sentences(measured)),
+        each("p", [*sentences(measured), *measured.exceeded()]),
     )
 
 
-def _table(run: Record, words: Wording) -> Markup:
+def policies(run: Record, words: Wording) -> Markup:
+    """Everybody on the same worlds, with what each must know."""
     measured, needs = run.measured, {**words.needs, **_learner_needs(run, words), BOUND: "no policy exceeds it"}
     names = [*measured.ranked(), *([] if measured.yardstick.bound is None else [BOUND])]
     kinds = {**dict.fromkeys(LEARNT, "learnt"), BOUND: "bound"}
@@ -199,8 +266,17 @@ def _table(run: Record, words: Wording) -> Markup:
         "the training nor the choice of the best iterate saw them. Gap closed: share of the way from the random policy "
         "to the bound."
     )
-    table = frame.table(measured.head(), rows)
-    return frame.section("Policies side by side", table, tag("p", caption, class_="caption"))
+    table, link = frame.table(measured.head(), rows), frame.csv_link("policies", _exact(measured))
+    return frame.section("Policies side by side", table, tag("p", caption, " ", link, class_="caption"))
+
+
+def _exact(measured: Measurement) -> list[list[object]]:
+    """The table with all digits."""
+    rows: list[list[object]] = [["policy", measured.yardstick.unit, "half of 95 % interval", "share of the gap closed"]]
+    for name in measured.ranked():
+        result = measured.results[name]
+        rows.append([measured.label(name), result.value, result.ci95, measured.gap_closed(name)])
+    return rows if measured.yardstick.bound is None else [*rows, [BOUND, measured.yardstick.bound, "", 1.0]]
 
 
 def _learner_needs(run: Record, words: Wording) -> dict[str, str]:
@@ -212,7 +288,7 @@ def _learner_needs(run: Record, words: Wording) -> dict[str, str]:
     }
 
 
-def _fine_print(run: Record, model: LocalModel) -> Markup:
+def _fine_print(run: Record, model: LocalModel, why: list[str]) -> Markup:
     steps, warmup = model.evaluation
     notes = [
         f"Evaluation: {steps} steps from the initial law"
@@ -220,6 +296,7 @@ def _fine_print(run: Record, model: LocalModel) -> Markup:
         *_about_the_bound(run.measured),
         "One training seed. The intervals are over evaluation worlds, not over training seeds.",
         *preset_notes(run.env, run.algorithm),
+        *why,
     ]
     commands = [run.command or f"mfnet train {run.env}", "mfnet evaluate RUN", "mfnet report RUN"]
     options, versions = (

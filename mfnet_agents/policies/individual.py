@@ -74,6 +74,19 @@ class Seen(NamedTuple):
         return Seen(self.sizes[samples], self.crowd[samples], self.clock[samples])
 
 
+class Answers(NamedTuple):
+    """How a policy answers to crowds that are heard, beside its own team.
+
+    Attributes:
+        slopes: ``(L, T, A, D, G)`` d pi(a | team) / d n, per agent more in a group at a node that is heard.
+        near: ``(T, D)`` the nodes that a team hears; groups: ``(G,)`` which groups.
+    """
+
+    slopes: Floats
+    near: Ints
+    groups: Ints
+
+
 class LearnedPolicy(Policy):
     """A policy with weights ``theta (T, d, M)``: one network (13) for each state that has a choice.
 
@@ -134,8 +147,11 @@ class LearnedPolicy(Policy):
 class IndividualPolicy(LearnedPolicy, independent=True):
     """Class (3)/(5): every agent draws for itself. The only class an agent can execute alone."""
 
+    compiled = False  # whether the networks are machine code's, which numba has to be installed for
+
     def __init__(self, model: LocalModel, net: TwoLayer, crowd_input: CrowdInput, temperature: float) -> None:
         super().__init__(model, net, crowd_input, temperature)
+        self._sizes = 1 << 5  # that were asked for so far
         self.forget()
 
     def on(self, model: LocalModel) -> Self:
@@ -179,8 +195,8 @@ class IndividualPolicy(LearnedPolicy, independent=True):
     def _tabulated(self, largest: int) -> Floats:
         """pi ``(T, K, A)`` for n = 0 .. K - 1 with K > ``largest``, grown by doubling."""
         if self._table is None or self._table.shape[1] <= largest:
-            size = 1 << max(5, largest.bit_length())
-            n = torch.arange(size, dtype=DTYPE).expand(len(self.theta), size)
+            self._sizes = max(self._sizes, 1 << largest.bit_length())
+            n = torch.arange(self._sizes, dtype=DTYPE).expand(len(self.theta), -1)
             with torch.no_grad():
                 self._table = torch.softmax(self._logits(n), 2).numpy()
         return self._table
@@ -210,6 +226,10 @@ class IndividualPolicy(LearnedPolicy, independent=True):
 
     def _logits_of(self, u: Tensor, some: slice) -> Tensor:
         """The logits of some teams at features ``u (T, K, F)``."""
+        if self.compiled and not self.theta.requires_grad:
+            from mfnet_agents.policies.individual_compiled import logits_of
+
+            return logits_of(self.theta[some], u, self.net.scale[some], self.legal[some], self.temperature)
         parts, scale, illegal = [], self.net.scale[some, :, None], ~self.legal[some, None]
         for part in blocks(u, self._block):
             hidden = self._hidden(part, some)
@@ -219,6 +239,10 @@ class IndividualPolicy(LearnedPolicy, independent=True):
 
     def _slope(self, u: Tensor, weights: Tensor, some: slice) -> Tensor:
         """sum_k sum_a weights[s, k, a] grad f_s(u_k, e_a) of some teams, without the scale: ``(T, d, M)``."""
+        if self.compiled:
+            from mfnet_agents.policies.individual_compiled import slope_of
+
+            return slope_of(self.theta[some], u, weights)
         gradient = torch.zeros_like(self.theta[some])
         for part, w in zip(blocks(u, self._block), blocks(weights, self._block), strict=True):
             on = torch.where(self._hidden(part, some) > 0, w[..., None], 0.0)
@@ -237,6 +261,15 @@ class IndividualPolicy(LearnedPolicy, independent=True):
     def shares(self, seen: Seen) -> Floats:
         """pi ``(L, T, A)``."""
         return self._at_sizes(seen.sizes)
+
+    @property
+    def ears(self) -> int:
+        """How many crowds a team hears of, beside its own."""
+        return 0
+
+    def answers(self, seen: Seen) -> Answers | None:
+        """How shares answer to other crowds; None where only the own team is seen."""
+        return None
 
     def score_along(self, seen: Seen, weights: Floats) -> Tensor:
         """sum_l sum_a weights[l, s, a] grad log pi(a | s, n_l), ``(T, d, M)``, for ``weights (L, T, A)`` that sum to 0

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfnet_agents.nets import DTYPE, TwoLayer
-from mfnet_agents.policies.individual import IndividualPolicy, Seen, bounded
+from mfnet_agents.nets import DTYPE, TwoLayer, product
+from mfnet_agents.policies.individual import Answers, IndividualPolicy, Seen, blocks, bounded
 from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.model import LocalModel
 
@@ -69,6 +69,39 @@ class ObservingPolicy(IndividualPolicy):
 
     def shares(self, seen: Seen) -> Floats:
         return self._pi(seen.sizes, seen.crowd[:, :, self._choosing], seen.clock)
+
+    @property
+    def ears(self) -> int:
+        return 0 if self.hops is None else self._near.shape[1] * self._usual_near.shape[1]
+
+    def answers(self, seen: Seen) -> Answers | None:
+        if self.hops is None:
+            return None
+        crowd = seen.crowd[:, :, self._choosing]
+        told, many = self._told(crowd, seen.clock), self._usual_near.shape[1]
+        share = torch.as_tensor(crowd.transpose(1, 0, 2)) / self._usual_near[:, None].clamp_min(1.0)
+        rise = torch.where(share < 4.0, 1 / self._usual_near[:, None].clamp_min(1.0), 0.0)  # of x by one agent more
+        bent = torch.stack([rise / 2, rise / (1 + share)], -1)  # (V, L, G, 2): slopes of ``bounded``
+        found = []
+        for some in self._runs():
+            along = self._near_slopes(self._sight(seen.sizes, told, some), some)
+            heard = bent[self._near[some]] * self._is_near[some, :, None, None, None]  # (T, D, L, G, 2)
+            shaped = along.reshape(*along.shape[:3], -1, many, 2)
+            found.append(torch.einsum("tladgi,tdlgi->ltadg", shaped, heard))
+        slopes: Floats = (self.temperature * torch.cat(found, 1)).numpy()
+        pi = self._pi(seen.sizes, crowd, seen.clock)[..., None, None]
+        slopes -= (pi * slopes).sum(2, keepdims=True)
+        return Answers(pi * slopes, self._near.numpy(), self._choosing)
+
+    def _near_slopes(self, u: Tensor, some: slice) -> Tensor:
+        """d f_s(u, e_a) / d u of the features that tell of crowds nearby: ``(T, L, A, 2 D G)``."""
+        own, near = u.shape[2], 2 * self._near.shape[1] * self._usual_near.shape[1]
+        back, scale = self.theta[some, own - near : own].transpose(1, 2), self.net.scale[some, None, None]
+        found = []
+        for part in blocks(u, self._block):
+            on = torch.where(self._hidden(part, some) > 0, scale, 0.0)
+            found.append(product(on.flatten(1, 2), back).reshape(*on.shape[:3], near))
+        return torch.cat(found, 1)[:, : u.shape[1]]
 
     def score_along(self, seen: Seen, weights: Floats) -> Tensor:
         told = self._told(seen.crowd[:, :, self._choosing], seen.clock)

@@ -292,6 +292,7 @@ class RunFolder:
                 )
 
     def yardstick(self) -> Yardstick:
+        """The random policy's value, the bound and the unit they share, as recorded when the run began."""
         try:
             return Yardstick.from_dict(self._recorded("yardstick"))
         except (KeyError, TypeError, ValueError) as error:

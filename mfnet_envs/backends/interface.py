@@ -25,7 +25,8 @@ class Arrays(Protocol):
         xp: its namespace, as array_api_compat gives it.
     """
 
-    xp: Any
+    @property
+    def xp(self) -> Any: ...
 
     def asarray(self, values: Any) -> Any:
         """Numbers of any library as an array of this one, on its device."""

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import array_api_compat.numpy
 import numpy as np
 from numpy.typing import NDArray
 
-from mfnet_envs.arrays import Floats, Ints, add_at, total
+from mfnet_envs.arrays import Floats, Ints, add_at, of_numpy, total
 from mfnet_envs.backends import draws
 from mfnet_envs.backends.interface import Backend, BranchTable
 
@@ -64,7 +63,10 @@ class NumpyBackend:
     """See :class:`~mfnet_envs.backends.Backend`."""
 
     name = "numpy"
-    xp: Any = array_api_compat.numpy
+
+    @property
+    def xp(self) -> Any:
+        return of_numpy()
 
     def __reduce__(self) -> str:
         return "NUMPY"  # copies are the one below

@@ -62,6 +62,7 @@ class Subject:
 
     @contextlib.contextmanager
     def made(self, **options: Any) -> Iterator[Any]:
+        """A new environment, closed afterwards."""
         env = self.make(**options)
         try:
             yield env
@@ -76,6 +77,7 @@ class Subject:
             yield Answer(step, acted, observations, rewards, terminations, truncations, infos, agents)
 
     def record(self, env: Any, seed: int | None) -> Record:
+        """One episode with random actions, all of it kept."""
         return recorded(env, seed, self.steps)
 
 

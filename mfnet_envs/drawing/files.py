@@ -16,7 +16,7 @@ from mfnet_envs.drawing.render import ansi
 from mfnet_envs.evaluate import check_arguments
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy, uniform
-from mfnet_envs.words import brief, checked_path, did_you_mean, of_kind, shown
+from mfnet_envs.words import brief, checked_path, did_you_mean, of_kind, pip_command, shown
 from mfnet_envs.writing import written
 
 STEP_SECONDS = 0.42  # a step of a GIF
@@ -131,6 +131,6 @@ def _pillow() -> Any:
     try:
         from PIL import Image
     except ModuleNotFoundError as missing:
-        hint = "a GIF needs Pillow: pip install 'mfnet[render]', or write a .png or .html"
+        hint = f"a GIF needs Pillow: {pip_command('render')}, or write a .png or .html"
         raise ModuleNotFoundError(hint, name="PIL") from missing
     return Image

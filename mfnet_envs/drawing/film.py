@@ -50,6 +50,7 @@ class Film(NamedTuple):
 
     @property
     def steps(self) -> int:
+        """How many steps it shows."""
         return len(self.rewards)
 
     def scene(self, t: int) -> Scene:

@@ -1,4 +1,4 @@
-"""A film as one self-contained HTML page: play, scrub with slider or arrow keys, works offline.
+"""A film, or several side by side, as one self-contained HTML page: play, scrub with slider or keys, works offline.
 
 The data stand in the page as JSON; a few lines of plain JavaScript draw them. Nothing is loaded from elsewhere.
 """
@@ -24,30 +24,45 @@ NODES = 3000  # more would make a page that no browser likes
 SIZE = 1000.0  # longer side of the picture in the page's own units
 
 
-def page(model: LocalModel, shot: film.Film) -> str:
-    """The page.
+def page(model: LocalModel, *shots: film.Film, title: str | None = None) -> str:
+    """The page; several films of one length are shown side by side, with one scrubber.
+
+    Args:
+        title: default: that of the first film.
 
     Raises:
-        ValueError: more than 3,000 nodes.
+        ValueError: more than 3,000 nodes; films of different lengths.
     """
-    if model.network.num_nodes > NODES:
-        raise ValueError(f"a page shows at most {NODES:,} nodes, not {model.network.num_nodes:,}; write a .png")
-    template = files("mfnet_envs").joinpath("data", "film_page.html").read_text("utf-8")
-    data = json.dumps(_data(model, shot), separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(data(model, *shots), separators=(",", ":"), ensure_ascii=False)
     # no name may end the script element it stands in
-    parts = {"title": html.escape(shot.title), "data": data.replace("<", "\\u003c")}
-    return re.sub(r"\{\{(title|data)\}\}", lambda mark: parts[mark[1]], template)
+    parts = {"title": html.escape(shots[0].title if title is None else title), "data": text.replace("<", "\\u003c")}
+    parts |= {"style": shipped("film.css"), "script": shipped("film.js")}
+    return re.sub(r"\{\{(title|data|style|script)\}\}", lambda mark: parts[mark[1]], shipped("film_page.html"))
 
 
-def _data(model: LocalModel, shot: film.Film) -> dict[str, Any]:
-    """What the script reads; lengths in units of the picture, y pointing down."""
+def shipped(name: str) -> str:
+    """``film.js``, whose ``film(root, data, keys)`` shows films in an element; its ``film.css``; the page around it."""
+    return files("mfnet_envs").joinpath("data", name).read_text("utf-8")
+
+
+def data(model: LocalModel, *shots: film.Film) -> dict[str, Any]:
+    """What ``film.js`` reads; lengths in units of the picture, y pointing down.
+
+    Raises:
+        ValueError: more than 3,000 nodes; films of different lengths.
+    """
     network = model.network
-    stage, shown = stage_of(model), film.crowds(model, shot)
+    if network.num_nodes > NODES:
+        raise ValueError(f"a page shows at most {NODES:,} nodes, not {network.num_nodes:,}; write a .png")
+    if len({shot.counts.shape for shot in shots}) != 1:
+        raise ValueError("films side by side must be of one model and of the same number of steps")
+    stage, shown = stage_of(model), [film.crowds(model, shot) for shot in shots]
+    together = np.concatenate(shown)
     rings = [network.graph.nodes[label].get("polygon") for label in network.nodes] if stage.borders is not None else []
     corners = [stage.on_canvas(ring) for ring in rings]
     scale, low = _fit(stage, corners)
     spots, spot_of = np.unique(_places(model, stage, scale, low), axis=0, return_inverse=True)
-    dots = spot_of.reshape(-1)[shot.dots] * 2 + film.with_choice(model)[shot.dots]
+    code = spot_of.reshape(-1) * 2 + film.with_choice(model)
     origin, target = edge_index(network)
     return {
         "population": model.population,
@@ -58,14 +73,20 @@ def _data(model: LocalModel, shot: film.Film) -> dict[str, Any]:
         "square": is_lattice(network),
         "radius": round(float(scale * stage.radius), 1),
         "edges": [[int(a), int(b)] for a, b in zip(origin, target, strict=True) if a < b],
-        "counts": shown.tolist(),
-        "top": film.full(shown),
-        "bars": film.bars(shown).tolist(),
-        "rewards": [round(float(r), 5) for r in shot.rewards],
+        "top": film.full(together),
+        "bars": film.bars(together).tolist(),
         "spots": _whole(spots),
-        "dots": dots.tolist(),
-        "offsets": np.round(film.offsets(shot.dots.shape[1]) * stage.room * scale, 1).tolist(),
+        "offsets": np.round(film.offsets(shots[0].dots.shape[1]) * stage.room * scale, 1).tolist(),
         "scale": SCALE.astype(int).tolist(),
+        "films": [
+            {
+                "title": shot.title,
+                "counts": counts.tolist(),
+                "rewards": [round(float(r), 5) for r in shot.rewards],
+                "dots": code[shot.dots].tolist(),
+            }
+            for shot, counts in zip(shots, shown, strict=True)
+        ],
     }
 
 

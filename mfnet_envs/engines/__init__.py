@@ -30,11 +30,17 @@ Braess's paradox, 6 trips from 0 to 3 over two roads and a bridge: the total tim
 """
 
 from mfnet_envs.engines.assignment import Assignment, assign, shortest_paths
-from mfnet_envs.engines.congestion import Congestion, Equilibrium
+from mfnet_envs.engines.congestion import Congestion
 from mfnet_envs.engines.link_laws import BPR, MM1, Cost, LinkLaw, PointQueue, WithFixedCost
 from mfnet_envs.engines.networks import NetworkFlow, price_of_anarchy, system_optimum, user_equilibrium
 from mfnet_envs.engines.roads import Roads, Trips
-from mfnet_envs.engines.throughput import Scale, equilibrium_scale, largest_scale, largest_scale_with_capacities
+from mfnet_envs.engines.throughput import (
+    Equilibrium,
+    Scale,
+    equilibrium_scale,
+    largest_scale,
+    largest_scale_with_capacities,
+)
 from mfnet_envs.engines.trips import Rides, calibrated_trips, exact_trips
 
 __all__ = [

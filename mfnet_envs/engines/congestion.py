@@ -14,7 +14,7 @@ largest such theta bounds every policy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,12 @@ from mfnet_envs.bounds import Certificate
 from mfnet_envs.engines import assignment, throughput
 from mfnet_envs.engines.assignment import Assignment
 from mfnet_envs.engines.clock import STEPS, evaluation_steps
+from mfnet_envs.engines.day import Day
 from mfnet_envs.engines.given import moving
-from mfnet_envs.engines.link_laws import BPR, EDGE, MM1, Cost, PointQueue, WithFixedCost
+from mfnet_envs.engines.link_laws import BPR, MM1, Cost, PointQueue, WithFixedCost
 from mfnet_envs.engines.respawn import UNBALANCED, apart, respawn_plan
 from mfnet_envs.engines.roads import Roads, Trips
-from mfnet_envs.engines.throughput import Scale
+from mfnet_envs.engines.throughput import Equilibrium, Scale, enough_vehicles, whole_demand
 from mfnet_envs.model import Branch, LocalModel
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.wording import Headline, Wording
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 MOVE, RESPAWN, STAY = 0, 1, 2  # branches
 MOST_ENTRIES = 2.5e8  # of a branch
+NOBODY = 1e-300  # a share of the vehicles, so that none of none is none
 LABELS = {"ue": "user equilibrium", "so": "system optimum", "current_time": "current times"}
 NEEDS = {
     "random": "where each way leads",
@@ -53,28 +55,6 @@ NEEDS = {
 }
 FOR_ALL = "every policy, centralised and history dependent ones included, at every population, on the long-run average"
 LEARNER_NEEDS = "samples, and the usual crowd of every link, by which it scales what it sees"
-
-
-@dataclass(frozen=True)
-class Equilibrium:
-    """What travellers do who each choose their own best way, with the same vehicles.
-
-    Attributes:
-        throughput: trips per unit of time.
-        share: of the bound.
-        total_time: of UE when the whole demand is carried, on the network as given, without steps.
-        least_time: of SO likewise.
-    """
-
-    throughput: float
-    share: float
-    total_time: float
-    least_time: float
-
-    @property
-    def price_of_anarchy(self) -> float:
-        """Total time of UE over that of SO."""
-        return self.total_time / self.least_time
 
 
 class Congestion(LocalModel):
@@ -95,6 +75,7 @@ class Congestion(LocalModel):
         coordinates: ``(V, 2)`` for pictures.
         law_as_given: of the links where ``law`` has rounded them up to a step; default ``law``.
         fixed: ``(L,)`` what travellers who choose for themselves add to the time of a link (tolls), or None.
+        day: how many trips may begin, by the clock; None: whoever has arrived begins another.
 
     Attributes:
         weight: vehicles per agent.
@@ -110,6 +91,7 @@ class Congestion(LocalModel):
     """
 
     balancing: float = 0.0
+    _begun: Floats | None = None
     caveats: tuple[str, ...] = ()
     wording = Wording(
         agents="travellers", place="a road network", labels=LABELS, needs=NEEDS, learner_needs=LEARNER_NEEDS
@@ -130,6 +112,7 @@ class Congestion(LocalModel):
         evaluation: tuple[int, int],
         law_as_given: BPR | None = None,
         fixed: Floats | None = None,
+        day: Day | None = None,
     ) -> None:
         checked_population(population)
         given = {"dt": dt, "vehicles": vehicles, "blocking": blocking}
@@ -137,7 +120,7 @@ class Congestion(LocalModel):
         self.roads, self.law, self.dt, self.blocking, self.demand = roads, law, float(dt), blocking, demand
         self.law_as_given, self.fixed = law_as_given or law, fixed
         self.plan = respawn_plan(demand, apart(roads, self.free_flow))
-        self.trips, self.total = moving(roads, demand), Trips.of(demand).total
+        self.trips, self.total, self.day = moving(roads, demand), Trips.of(demand).total, day
         leaving = demand.sum(1, keepdims=True)
         self.rows: Floats = np.divide(demand, leaving, out=np.zeros(demand.shape), where=leaving > 0)
         self.starts: Ints = np.flatnonzero(demand.sum(1) > 0)
@@ -165,6 +148,25 @@ class Congestion(LocalModel):
             reference_counts=population * initial,
             transit=~self._possible.reshape(-1),
         )
+        if day is not None:
+            self.period, self._begun = day.turn, self._may_begin(day.mean)
+
+    def at(self, t: int) -> Congestion:
+        """The phase of the day; itself without one."""
+        return self if self.day is None else self._phases[self.day.phase(t)]
+
+    @cached_property
+    def _phases(self) -> tuple[Congestion, ...]:
+        phases = [copy.copy(self) for _ in self.day.multiple] if self.day else []
+        for phase, multiple in zip(phases, self.day.multiple.tolist() if self.day else [], strict=True):
+            phase._begun = self._may_begin(multiple)
+            phase._phases = tuple(phases)
+        return tuple(phases)
+
+    def _may_begin(self, multiple: float) -> Floats:
+        """``(starts,)``: trips that may begin in a step, as shares of the vehicles."""
+        wanted: Floats = multiple * self.dt * self.demand[self.starts].sum(1) / self.vehicles
+        return wanted
 
     # -- reward and kernel --------------------------------------------------------------------------------------------
 
@@ -189,13 +191,16 @@ class Congestion(LocalModel):
         return np.asarray(self.law.delay(self.weight * on_link), np.float64)
 
     def _leave(self, mu_hood: Any) -> Any:
-        """``(B, R)``: g of the link; 1 at the nodes where trips begin, which take one step."""
+        """``(B, R)``: g of the link; 1 at the nodes where trips begin, which take one step, or as the day says."""
         xp = namespace(mu_hood)
         links = len(self.roads.tail)
         leave = self.dt / self.law.delay(self.vehicles * mu_hood[:, :links, 0, 0])
         leave = xp.minimum(leave, like(leave, np.ones(1)))
         nodes = mu_hood[:, links:, 0, 0]
-        leave = xp.concat([leave, 1 + 0 * nodes], axis=1)
+        begin = 1 + 0 * nodes
+        if self._begun is not None:
+            begin = like(nodes, self._begun) / xp.maximum(nodes, like(nodes, np.maximum(self._begun, NOBODY)))
+        leave = xp.concat([leave, begin], axis=1)
         return xp.take(leave, _indices(mu_hood, self._active_place), axis=1)
 
     def _room(self, mu_hood: Any) -> Any:
@@ -226,9 +231,15 @@ class Congestion(LocalModel):
         return Headline("average", "trips per unit of time", self.full_scale)
 
     def bound(self) -> Certificate:
-        """theta* times the demand, theta* = max {theta: total time of SO(theta) + theta dt total <= vehicles}."""
+        """theta* times the demand, theta* = max {theta: total time of SO(theta) + theta dt total <= vehicles}.
+
+        With a day less: what :mod:`mfnet_envs.engines.day` proves.
+        """
+        share = self.optimum.upper
+        if self.day is not None:
+            share = self.day.most(self.roads, self.trips, self.law, self.optimum, self.vehicles, self.demand.sum(1))
         return Certificate(
-            value=self.optimum.upper * self.total,
+            value=share * self.total,
             criterion="average",
             unit="trips per unit of time",
             kind="lp" if isinstance(self.law, PointQueue) else "convex",
@@ -249,7 +260,21 @@ class Congestion(LocalModel):
         busy = self.vehicles / self.total - self.dt
         if chosen and evaluation_steps(busy, self.dt)[0] > STEPS:
             busy = self.vehicles / (self.optimum.theta * self.total) - self.dt
-        return evaluation_steps(max(trip, busy), self.dt)
+        lasts = evaluation_steps(max(trip, busy), self.dt)
+        return lasts if self.day is None else self.day.whole(*lasts)
+
+    @cached_property
+    def marginal_tolls(self) -> Floats:
+        """``(L,)``: x t'(x) of the optimum's flows: what one vehicle more costs the others on the link. Who weighs time
+        and these weighs what the optimum weighs, so that the equilibrium with the same vehicles is the optimum.
+
+        Raises:
+            ValueError: for point queues, which have no such law.
+        """
+        if isinstance(self.law, PointQueue):
+            raise ValueError("a point queue has no law from flow to time, hence no marginal tolls")
+        flow = self.optimum.by_destination.sum(0)
+        return np.asarray(flow * self.law.slope(flow))
 
     @cached_property
     def selfish(self) -> tuple[float, Assignment]:
@@ -423,25 +448,3 @@ def _indices(reference: Any, table: Ints) -> Any:
     if type(reference) is np.ndarray:
         return table
     return namespace(reference).asarray(table, device=array_api_compat.device(reference))
-
-
-def enough_vehicles(roads: Roads, trips: Trips, law: BPR | MM1 | PointQueue, waiting: float) -> float:
-    """The vehicles on the way, and ``waiting`` a step, when the best assignment carries all trips; see Congestion."""
-    if isinstance(law, PointQueue):
-        routes = assignment.shortest_paths(roads, trips, law.free_flow_time)
-        return float(routes.link_flow @ law.free_flow_time) + waiting
-    return whole_demand(roads, trips, law, law.marginal()).objective + waiting
-
-
-def whole_demand(roads: Roads, trips: Trips, law: BPR | MM1, cost: Cost) -> Assignment:
-    """All trips assigned under ``cost``.
-
-    Raises:
-        ValueError: queues that cannot carry them.
-    """
-    if isinstance(law, MM1):
-        time, capacity = 1 / law.capacity, law.capacity
-        room = throughput.largest_scale_with_capacities(roads, trips, time, capacity, float(time @ capacity), 0.0)
-        if room.theta * EDGE <= 1:
-            raise ValueError("the links cannot carry the whole demand; say how many vehicles there are instead")
-    return assignment.assign(roads, trips, cost)

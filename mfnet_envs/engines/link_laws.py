@@ -69,13 +69,16 @@ class BPR:
         return cls(t0, np.ones(len(t0)), slope / t0, np.ones(len(t0)))
 
     def time(self, flow: Floats) -> Floats:
+        """t(f)."""
         return self.free_flow_time * (1 + self.b * (flow / self.capacity) ** self.power)
 
     def slope(self, flow: Floats) -> Floats:
+        """dt/df."""
         load = np.maximum(flow / self.capacity, EMPTY)
         return self.free_flow_time * self.b * self.power / self.capacity * load ** (self.power - 1)
 
     def integral(self, flow: Floats) -> Floats:
+        """Its integral from 0."""
         return self.free_flow_time * flow * (1 + self.b * (flow / self.capacity) ** self.power / (self.power + 1))
 
     def marginal(self) -> BPR:
@@ -108,12 +111,15 @@ class WithFixedCost:
     fixed: Floats
 
     def time(self, flow: Floats) -> Floats:
+        """The law's time and the fixed cost."""
         return self.law.time(flow) + self.fixed
 
     def slope(self, flow: Floats) -> Floats:
+        """The law's own."""
         return self.law.slope(flow)
 
     def integral(self, flow: Floats) -> Floats:
+        """Its integral from 0."""
         return self.law.integral(flow) + self.fixed * flow
 
     def of(self, which: Bools) -> WithFixedCost:
@@ -134,21 +140,26 @@ class MM1:
     capacity: Floats
 
     def time(self, flow: Floats) -> Floats:
+        """t(f), its tangent beyond where the queue would be longer than is computed with."""
         inside, beyond = self._parts(flow)
         return 1 / (self.capacity - inside) + beyond * self.slope(inside)
 
     def slope(self, flow: Floats) -> Floats:
+        """dt/df."""
         slope: Floats = (self.capacity - self._parts(flow)[0]) ** -2
         return slope
 
     def integral(self, flow: Floats) -> Floats:
+        """Its integral from 0."""
         inside, beyond = self._parts(flow)
         return -np.log1p(-inside / self.capacity) + beyond * self.time(inside) + beyond**2 * self.slope(inside) / 2
 
     def marginal(self) -> MM1Marginal:
+        """d/df f t(f) = c / (c - f)^2."""
         return MM1Marginal(self.capacity)
 
     def delay(self, n: Any) -> Any:
+        """1 / (c - f) where n = f / (c - f): (1 + n) / c."""
         return (1 + n) / like(n, self.capacity)
 
     def _parts(self, flow: Floats) -> tuple[Floats, Floats]:
@@ -187,6 +198,7 @@ class PointQueue:
     capacity: Floats
 
     def delay(self, n: Any) -> Any:
+        """n / f(n): t0 up to the capacity, n / c beyond."""
         xp = namespace(n)
         t0 = like(n, self.free_flow_time)
         return xp.maximum(t0 + 0 * n, n / like(n, self.capacity))

@@ -211,10 +211,12 @@ class Trips:
         return cls(origin, target, demand[origin, destinations[target]], destinations)
 
     def scaled(self, theta: float) -> Trips:
+        """The same trips, theta times as many."""
         return replace(self, volume=theta * self.volume)
 
     @property
     def total(self) -> float:
+        """All of them, per unit of time."""
         return float(self.volume.sum())
 
     @property

@@ -13,7 +13,7 @@ import numpy as np
 
 from mfnet_envs.arrays import Floats
 from mfnet_envs.engines.assignment import ROUNDS, Assignment, assign, shortest_paths
-from mfnet_envs.engines.link_laws import Cost
+from mfnet_envs.engines.link_laws import BPR, EDGE, MM1, Cost, PointQueue
 from mfnet_envs.engines.roads import Roads, Trips
 from mfnet_envs.words import NotSolvedError
 
@@ -37,7 +37,30 @@ class Scale:
 
     @property
     def gap(self) -> float:
+        """By how much the proven bound exceeds the share found, relative to it."""
         return self.upper / self.theta - 1
+
+
+@dataclass(frozen=True)
+class Equilibrium:
+    """What travellers do who each choose their own best way, with the same vehicles.
+
+    Attributes:
+        throughput: trips per unit of time.
+        share: of the bound.
+        total_time: of UE when the whole demand is carried, on the network as given, without steps.
+        least_time: of SO likewise.
+    """
+
+    throughput: float
+    share: float
+    total_time: float
+    least_time: float
+
+    @property
+    def price_of_anarchy(self) -> float:
+        """Total time of UE over that of SO."""
+        return self.total_time / self.least_time
 
 
 def largest_scale(roads: Roads, trips: Trips, marginal: Cost, vehicles: float, waiting: float) -> Scale:
@@ -162,3 +185,27 @@ def largest_scale_with_capacities(
     flows: Floats = result.x[:-1].reshape(kinds, links)
     turns = np.where(roads.out[..., None] < 0, 0.0, flows.T[roads.out])
     return Scale(theta, max(theta, dual), flows, turns)
+
+
+def enough_vehicles(roads: Roads, trips: Trips, law: BPR | MM1 | PointQueue, waiting: float) -> float:
+    """The vehicles on the way, and ``waiting`` a step, when the best assignment carries all trips; see Congestion."""
+    if isinstance(law, PointQueue):
+        routes = shortest_paths(roads, trips, law.free_flow_time)
+        return float(routes.link_flow @ law.free_flow_time) + waiting
+    return whole_demand(roads, trips, law, law.marginal()).objective + waiting
+
+
+def whole_demand(roads: Roads, trips: Trips, law: BPR | MM1, cost: Cost) -> Assignment:
+    """All trips assigned under ``cost``.
+
+    Raises:
+        ValueError: queues that cannot carry them.
+    """
+    if isinstance(law, MM1):
+        time, capacity = 1 / law.capacity, law.capacity
+        room = largest_scale_with_capacities(roads, trips, time, capacity, float(time @ capacity), 0.0)
+        if room.theta * EDGE <= 1:
+            raise ValueError(
+                "the links cannot carry the whole demand; say how many vehicles there are, or a smaller demand_scale"
+            )
+    return assign(roads, trips, cost)

@@ -14,6 +14,7 @@ from mfnet_envs.io.cities import city_of_trips, load_city, read_city_csv
 from mfnet_envs.io.city_data import CityData
 from mfnet_envs.io.gmns import from_gmns
 from mfnet_envs.io.loading import FORMATS, load
+from mfnet_envs.io.manhattan import read_manhattan
 from mfnet_envs.io.network_data import NetworkData, with_uniform_capacity
 from mfnet_envs.io.networkx import from_networkx
 from mfnet_envs.io.osmnx_graphml import from_osmnx_graphml
@@ -43,6 +44,7 @@ __all__ = [
     "load_city",
     "read_city_csv",
     "read_flow",
+    "read_manhattan",
     "read_matrices",
     "read_rl4amod",
     "read_tlc",

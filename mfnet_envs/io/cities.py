@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.io.city_data import MOST_STEPS, CityData, filled_in
 from mfnet_envs.io.csv_rows import Row, rows
 from mfnet_envs.io.files import demand_table, reading
+from mfnet_envs.io.manhattan import read_manhattan
 from mfnet_envs.io.notes import Notes
 from mfnet_envs.io.reading import Place, numbered
 from mfnet_envs.io.rl4amod import mean, read_rl4amod
@@ -28,16 +29,18 @@ from mfnet_envs.io.tlc import TripTable
 from mfnet_envs.words import did_you_mean, is_whole, non_negative, positive, shown, whole
 
 ZONES, TRIPS = "zones.csv", "trips.csv"
+BUILT_IN = "manhattan"
 TIME = re.compile(r"(\d{1,2}):([0-5]\d)", re.ASCII)
 A_DAY = 1440
 OF_TRIPS = ("time", "origin", "destination", "demand", "travel_time", "fare")
 
 
 def load_city(path: str | os.PathLike[str], **options: Any) -> CityData:
-    """A city from a folder with ``zones.csv`` and ``trips.csv``, or from RL4AMOD's ``scenario_<city>.json``.
+    """A city from a folder with ``zones.csv`` and ``trips.csv``, RL4AMOD's ``scenario_<city>.json``, or "manhattan",
+    which comes with the package (a folder of that name is ``./manhattan``).
 
     Args:
-        options: of :func:`read_city_csv` or :func:`mfnet_envs.io.read_rl4amod`.
+        options: of :func:`read_city_csv`, :func:`mfnet_envs.io.read_rl4amod` or :func:`mfnet_envs.io.read_manhattan`.
 
     Raises:
         TypeError: no path, or an option that the reader does not have. FileNotFoundError: there is no such file.
@@ -45,7 +48,8 @@ def load_city(path: str | os.PathLike[str], **options: Any) -> CityData:
     """
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise TypeError(f"a city is named by the path of a file or folder, not {shown(path)}")
-    reader = read_rl4amod if Path(path).suffix.lower() == ".json" else read_city_csv
+    reader: Callable[..., CityData] = read_rl4amod if Path(path).suffix.lower() == ".json" else read_city_csv
+    reader = read_manhattan if path == BUILT_IN else reader
     known = [name for name, of in signature(reader).parameters.items() if of.kind is of.KEYWORD_ONLY]
     for option in options:
         if option not in known:

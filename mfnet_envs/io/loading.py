@@ -29,6 +29,7 @@ FORMATS = {
     "tntp": "NAME_net.tntp, with NAME_trips.tntp and NAME_node.tntp beside it if they are there",
     "topohub": "topohub:GROUP/NAME, such as topohub:sndlib/abilene",
 }
+OF_A_CITY = "a city is scenario_<city>.json of RL4AMOD, or a folder with zones.csv and trips.csv"
 
 
 def load(path_or_name: str | os.PathLike[str], *, trim: bool = False, **options: Any) -> NetworkData:
@@ -89,7 +90,7 @@ def _read_path(path: Path, options: dict[str, Any]) -> NetworkData:
         return _read_tntp(path, options)
     if start.startswith((NATIVE, "<", "ÿþ", "þÿ")):  # the last two: UTF-16
         return _called(from_sndlib, path, options)
-    Place(str(path)).fail(f"this is none of {_known()}")
+    Place(str(path)).fail(f"this is none of {_known()}; {OF_A_CITY}")
 
 
 def _called(reader: Callable[..., NetworkData], source: str | Path, options: dict[str, Any]) -> NetworkData:
@@ -108,8 +109,9 @@ def _read_folder(path: Path, options: dict[str, Any]) -> NetworkData:
     nets = sorted(file for file in path.iterdir() if file.name.lower().endswith("_net.tntp"))
     if len(nets) == 1:
         return _read_tntp(nets[0], options)
-    what = f"{len(nets)} files *_net.tntp; name one of them" if nets else "neither link.csv nor *_net.tntp"
-    Place(str(path)).fail(f"the folder holds {what}")
+    if nets:
+        Place(str(path)).fail(f"the folder holds {len(nets)} files *_net.tntp; name one of them")
+    Place(str(path)).fail(f"the folder holds neither link.csv nor *_net.tntp; {OF_A_CITY}")
 
 
 def _read_tntp(path: Path, options: dict[str, Any]) -> NetworkData:

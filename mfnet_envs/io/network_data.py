@@ -37,14 +37,14 @@ class NetworkData:
     Attributes:
         name: of the network.
         nodes: V labels as in the file; a node's index is its place here.
-        tail, head: ``(L,)`` node indices; parallel links are allowed, loops are not.
+        tail, head: ``(L,)`` node indices; parallel links are allowed, loops are not; num_nodes: V; num_links: L.
         free_flow_time: ``(L,)`` non-negative. Links that take no time, as some files give their connectors, stay so:
             MFNet-Routing-v0 and ``mfnet_envs.engines`` join their ends.
         capacity: ``(L,)`` positive.
         b, power: ``(L,)`` of the BPR law, non-negative.
         length: ``(L,)`` non-negative.
         demand: ``(V, V)`` trips per unit of time from node to node, zeros on the diagonal; all zeros if there is none
-            (:func:`no_demand` takes no memory).
+            (:func:`no_demand` takes no memory); has_demand: whether there is any.
         coordinates: ``(V, 2)`` x and y, or None.
         first_through: nodes below this index may begin or end a trip, not be passed through (TNTP's centroids).
         units: what "time", "length", "capacity", "demand" and "coordinates" are measured in, as far as the file says.

@@ -217,7 +217,8 @@ def _cars(place: Place, data: Mapping[str, Any], zones: int, hour: int, notes: N
         if found < 1:
             here.fail(f"acc must be a car for each of {zones} regions at least, not {shown(acc)}")
         if found != many:
-            notes.say(f"of {many:,.12g} cars {found:,} are used, the same number for each of {zones} regions")
+            number = f"the same number for each of {zones} regions"
+            notes.say(f"of the file's {many:,.12g} cars {found:,} are used, {number}, unless fleet= says another one")
     if found is None:
         notes.say(f"there is no fleet (totalAcc) of hour {hour}")
     return found

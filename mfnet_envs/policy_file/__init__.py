@@ -94,6 +94,12 @@ class FilePolicy(Policy):
                 f"the policy chooses for {len(self.places):,} teams among {len(self.owner):,} actions in all, and that "
                 f"model has {len(model.team_states):,} teams with {len(owner):,}: give the model that it was saved from"
             )
+        called = tuple(names(model)[0])
+        if other := [pair for pair in zip(self.places, called, strict=True) if pair[0] != pair[1]]:
+            self.notes += (
+                f"{len(other):,} of {len(called):,} places have other names in the file, such as {other[0][0]!r} for "
+                f"{other[0][1]!r}: they were taken in their order",
+            )
         if model.population > self.population:
             self.notes += (
                 f"teams of more than {self.population:,} agents, of which the file says nothing, act as those of "

@@ -14,9 +14,10 @@ from mfnet_envs.arrays import Bools, Floats, Ints, array_of
 from mfnet_envs.engines.congestion import Congestion
 from mfnet_envs.io.network_data import NetworkData
 from mfnet_envs.network import StateNetwork
-from mfnet_envs.words import COUNTABLE, HUGE, did_you_mean, fits, is_whole, shown, whole
+from mfnet_envs.words import COUNTABLE, HUGE, did_you_mean, fits, is_number, is_whole, non_negative, shown, whole
 
 MOVE_BYTES = 64  # of the tables that say where a move leads, what it pays and whether it is legal
+LARGEST_SCALE = 1e6  # of a demand; programmes tell larger ones from none no more
 WORLDS = 256  # whose rewards an evaluation holds, step by step
 
 
@@ -142,6 +143,81 @@ def evaluation(horizon: int, warmup: int) -> tuple[int, int]:
     if not is_whole(warmup) or warmup >= steps:
         raise ValueError(f"warmup must be an integer 0 .. {steps - 1}, shorter than the horizon, not {shown(warmup)}")
     return steps, int(warmup)
+
+
+def ends_of(data: NetworkData, links: Any, option: str) -> list[tuple[str, str]]:
+    """The labels where each of ``links`` begins and ends.
+
+    Args:
+        links: one link or a list of them; a link is two labels (from, to), or "from to to", as its place is called.
+
+    Raises:
+        ValueError: no such link, naming the nearest, or something else.
+    """
+    ends = {f"{a} to {b}": (a, b) for a, b in _ends(data)}
+    wanted = f"{option} must be links, each two labels (from, to) or 'from to to' as the place is called"
+    listed = [links] if isinstance(links, str) else links
+    if not isinstance(listed, list | tuple) or not listed:
+        raise ValueError(f"{wanted}, not {shown(links)}")
+    as_pair = len(listed) == 2 and not any(is_list(end) or end in ends for end in listed)
+    found = []
+    for link in [listed] if as_pair else listed:
+        name = link if isinstance(link, str) else " to ".join(map(str, link)) if is_list(link) else None
+        if name is None or (is_list(link) and len(link) != 2):
+            raise ValueError(f"{wanted}, not {shown(links)}")
+        if name not in ends:
+            said = shown(link) if isinstance(link, str) else f"from {shown(str(link[0]))} to {shown(str(link[1]))}"
+            raise ValueError(f"{option}: {data.name} has no link {said}{did_you_mean(name, ends)}")
+        found.append(ends[name])
+    return found
+
+
+def tolled(data: NetworkData, toll: Mapping[Any, Any]) -> NetworkData:
+    """The network with tolls ``{link: cost}`` in its unit of time; on these links they stand in place of its own.
+
+    Raises:
+        ValueError: no such link, one that takes no time (it would become a place), or no cost of 0 or more.
+    """
+    if not isinstance(toll, Mapping) or not toll:
+        raise ValueError(f"toll must be {{'from to to': cost}}, or 'marginal', not {shown(toll)}")
+    own = np.zeros(data.num_links) if data.toll is None else data.toll_weight * data.toll
+    cost, ends = np.array(own), _ends(data)
+    for link, price in toll.items():
+        non_negative(**{f"the toll of {shown(link)}": price})
+        [pair] = ends_of(data, link if isinstance(link, str) else [link], "toll")
+        tolled_links = np.array([both == pair for both in ends])
+        if price > 0 and ((data.free_flow_time == 0) & (own == 0))[tolled_links].any():
+            raise ValueError(
+                f"toll: the link {' to '.join(pair)!r} takes no time and is no place; toll one before or after"
+            )
+        cost[tolled_links] = price
+    said = ", ".join(f"{link} {price:g}" for link, price in list(toll.items())[:3]) + (", ..." if len(toll) > 3 else "")
+    return data.noted(f"tolls in units of time: {said}; they change no time", toll=cost, toll_weight=1.0)
+
+
+def _ends(data: NetworkData) -> list[tuple[str, str]]:
+    """``(L,)``: the labels where links begin and end."""
+    return [(data.nodes[u], data.nodes[v]) for u, v in zip(data.tail, data.head, strict=True)]
+
+
+def checked_scale(demand_scale: float) -> None:
+    """Refuse what no demand is multiplied by.
+
+    Raises:
+        ValueError: with the range.
+    """
+    if not (is_number(demand_scale) and 1 / LARGEST_SCALE <= demand_scale <= LARGEST_SCALE):
+        raise ValueError(
+            f"demand_scale must be a positive number, from a millionth to a million, not {shown(demand_scale)}"
+        )
+
+
+def times(data: NetworkData, demand_scale: float) -> NetworkData:
+    """The network with ``demand_scale`` times its demand."""
+    if demand_scale == 1:
+        return data
+    said = f"the demand is multiplied by {demand_scale:.6g}, and vehicles by rule are those that it needs"
+    return data.noted(said, demand=demand_scale * data.demand)
 
 
 def call_places(model: Congestion, data: NetworkData) -> None:

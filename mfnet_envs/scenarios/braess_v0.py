@@ -54,9 +54,10 @@ class Braess(Congestion):
         population: N, the number of agents; they stand for ``vehicles``.
         demand: trips per unit of time that the default number of vehicles can just make.
         close_bridge: leave the bridge out.
-        vehicles: default: total time of the system optimum plus the ``dt * demand`` that wait at s.
+        vehicles: on the roads at any time; default: total time of the system optimum plus the ``dt * demand`` that
+            wait at s.
         dt: length of a step, in the unit of the links' times.
-        gamma: of the discounted return.
+        gamma: discount factor per step.
 
     Raises:
         ValueError: for an option out of its range, in one sentence.

@@ -14,6 +14,8 @@ reward     q_v - move_cost (1 - q_v) 1{a walks} for the loaded, -move_cost 1{a w
            n_v, phi_v(n) = E min(n, Poisson(N lambda_v)): the chance to deliver; nobody asks at a depot
 kernel     a loaded courier delivers, (v, c) -> (v, c - 1), with probability q_v; the others do as they chose: walking
            keeps the load, loading makes it C. Reads the own node's density only
+deadline   none; with ``deadline=D`` what is left in a bag is worth nothing D steps after it was filled: states are node
+           x {empty} and node x load x age 0 .. D - 1, each step adds to the age, and filling makes all fresh
 matching   independent, the paper's form (1)-(2). Physical matching rations a node's customers over all its loads at
            once, and a quota belongs to one state
 criterion  reward per step and courier, over 1500 steps of which the first 500 are warm-up; gamma .97. Couriers start
@@ -67,16 +69,20 @@ class Courier(LocalModel):
 
     Args:
         population: N, the number of couriers.
-        rows, cols: size of the grid; ignored when ``graph`` is given.
+        rows, cols: nodes down and across the grid; ignored when ``graph`` is given.
         graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
         depots: nodes where bags are filled, by label, else by their place among the nodes; default: the middle cell of
             a grid, the first central node of a graph.
         demand: weights per node, a list in the graph's order or a dict by label, scaled to ``total_demand``; those of
             depots are dropped. Default: exponential numbers drawn from ``default_rng(demand_seed)``.
+        demand_seed: of the default demand; not used with ``demand``.
         total_demand: parcels per courier and step, sum of lambda.
         capacity: C, parcels in a full bag.
         move_cost: paid for a walk; a delivery pays 1.
-        gamma, horizon, warmup: of the criterion.
+        deadline: D, the steps after filling a bag in which its parcels can be delivered; default: for ever.
+        gamma: discount factor per step.
+        horizon: steps of an evaluation, and of an episode.
+        warmup: first steps of an evaluation that do not count.
 
     Attributes:
         demand: ``(V,)`` lambda, parcels per courier and step; rate: ``(V,)`` parcels wanted per step, N lambda.
@@ -116,15 +122,18 @@ class Courier(LocalModel):
         total_demand: float = 0.15,
         capacity: int = 3,
         move_cost: float = 0.02,
+        deadline: int | None = None,
         gamma: float = 0.97,
         horizon: int = 1500,
         warmup: int = 500,
     ) -> None:
-        loads = whole("capacity", capacity) + 1
+        ages = 1 if deadline is None else whole("deadline", deadline)
+        layers = whole("capacity", capacity) * ages + 1  # empty, then ages of a bag of one, of two ...
         non_negative(total_demand=total_demand, move_cost=move_cost)
         nodes = whole("rows", rows) * whole("cols", cols) if graph is None else 1
-        fits(f"capacity={shown(capacity)} parcels for each of rows x cols nodes", nodes, loads, itemsize=100)
-        network = options.network_of(rows, cols, graph, loads)
+        old = "" if deadline is None else f" of ages below deadline={shown(deadline)}"
+        fits(f"capacity={shown(capacity)} parcels{old} for each of rows x cols nodes", nodes, layers, itemsize=100)
+        network = options.network_of(rows, cols, graph, layers)
         self.depots = _depots(network, rows // 2 * cols + cols // 2 if graph is None else None, depots)
         if demand is None:
             demand = np.random.default_rng(whole("demand_seed", demand_seed, 0)).gamma(1.0, 1.0, network.num_nodes)
@@ -136,14 +145,16 @@ class Courier(LocalModel):
         self.move_cost = float(move_cost)
         self.rate: Floats = options.drawable("total_demand", total_demand, checked_population(population) * self.demand)
         self._phi: ExpectedMin | None = ExpectedMin(self.rate)
-        load = np.tile(np.arange(loads), network.num_nodes)
-        self._loaded: Bools = load > 0
-        self._targets, legal = _actions(network, self.depots)
+        layer = np.tile(np.arange(layers), network.num_nodes)
+        self._loaded: Bools = layer > 0
+        self._targets, legal = _actions(network, self.depots, ages, deadline is not None)
         self.load_action = legal.shape[1] - 1
         walks = legal & (network.node_of[self._targets] != network.node_of[:, None])
         self._walks: Floats = walks.astype(float)
-        self._delivered: Ints = np.arange(network.num_states) - self._loaded
-        full = np.where(load == loads - 1, np.repeat(self.depots, loads), False)
+        less = np.where(layer > ages, layer - ages, 0)  # a parcel less, of the same age
+        after = less if deadline is None else _older(less, ages)
+        self._delivered: Ints = np.arange(network.num_states) - layer + after
+        full = np.where(layer == layers - ages, np.repeat(self.depots, layers), False)
         super().__init__(
             network=network,
             population=population,
@@ -151,19 +162,20 @@ class Courier(LocalModel):
             branches=(Branch.to(self._delivered[:, None]), Branch.to(self._targets)),
             legal=legal,
             initial=full / full.sum(),
-            groups=np.minimum(np.arange(loads), LOADED),
+            groups=np.minimum(np.arange(layers), LOADED),
             gamma=gamma,
             evaluation=options.evaluation(horizon, warmup),
             kernel_reads="own",
-            reference_counts=np.where(self._loaded, np.repeat(self.rate, loads) / (loads - 1), 0.0),
+            reference_counts=np.where(self._loaded, np.repeat(self.rate, layers) / (layers - 1), 0.0),
         )
 
     def served(self, mu_hood: Any) -> Any:
         """q ``(B, S)``: the chance of a courier to deliver; 0 for the empty."""
         xp = namespace(mu_hood)
         q = served_share(self._phi, self.population * mu_hood[:, :, 0, LOADED], self.rate)
-        loads = self.network.layers
-        return xp.reshape(xp.stack([q] * loads, axis=2), (q.shape[0], -1)) * like(q, self._loaded.astype(float))
+        return xp.reshape(xp.stack([q] * self.network.layers, axis=2), (q.shape[0], -1)) * like(
+            q, self._loaded.astype(float)
+        )
 
     def branch_weights(self, mu_hood: Any) -> Any:
         xp = namespace(mu_hood)
@@ -294,17 +306,23 @@ def _depots(network: StateNetwork, middle: int | None, depots: Sequence[int] | N
     return np.isin(np.arange(len(place)), chosen)
 
 
-def _actions(network: StateNetwork, depots: Bools) -> tuple[Ints, Bools]:
+def _older(layer: Ints, ages: int) -> Ints:
+    """The layer a step later: of the next age, or empty after the last one."""
+    older: Ints = np.where((layer > 0) & (layer % ages != 0), layer + 1, 0)
+    return older
+
+
+def _actions(network: StateNetwork, depots: Bools, ages: int, spoils: bool) -> tuple[Ints, Bools]:
     """``(S, D + 1)``: the state each action leads to, walking with the load unchanged, and which are legal."""
-    loads = network.layers
+    layers, layer = network.layers, np.arange(network.layers)
     to, legal = options.moves(network)
-    load = np.arange(loads)
-    walk = to[:, None, :] * loads + load[:, None]
-    here = np.broadcast_to(np.arange(network.num_nodes)[:, None], (network.num_nodes, loads))
-    fill = here * loads + np.where(depots[:, None], loads - 1, load)
-    can_fill = depots[:, None] & (load < loads - 1)
+    full, kept = layers - ages, _older(layer, ages) if spoils else layer
+    walk = to[:, None, :] * layers + kept[:, None]
+    here = np.broadcast_to(np.arange(network.num_nodes)[:, None], (network.num_nodes, layers))
+    fill = here * layers + np.where(depots[:, None], full, kept)
+    can_fill = depots[:, None] & (layer != full)
     targets = np.concatenate([walk, fill[..., None]], 2)
-    may = np.concatenate([np.repeat(legal[:, None], loads, 1), can_fill[..., None]], 2)
+    may = np.concatenate([np.repeat(legal[:, None], layers, 1), can_fill[..., None]], 2)
     return targets.reshape(network.num_states, -1), may.reshape(network.num_states, -1)
 
 

@@ -85,15 +85,17 @@ class Grid(LocalModel):
 
     Args:
         population: N, the number of drivers.
-        rows, cols: size of the grid; ignored when ``graph`` is given.
+        rows, cols: nodes down and across the grid; ignored when ``graph`` is given.
         graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
         demand: weights per node, a list in the graph's order or a dict by label, scaled to ``total_demand``; default:
             ``layout`` on a grid, equal on a graph.
-        layout: "two_hotspots", "four_corners" or "even".
+        layout: where riders are on a grid: "two_hotspots", "four_corners" or "even".
         total_demand: riders per driver and step, sum of lambda.
-        fare, move_cost: earned when served, paid for an empty move; both >= 0.
-        gamma, horizon: of the criterion.
-        matching: "physical" or "independent".
+        fare: earned when served.
+        move_cost: paid for an empty move.
+        gamma: discount factor per step.
+        horizon: steps of an evaluation, and of an episode.
+        matching: "physical", exactly min(n, D) drivers are served, or "independent", each by chance alone.
 
     Attributes:
         demand: ``(V,)`` lambda, riders per driver and step; rate: ``(V,)`` riders per step, N lambda.

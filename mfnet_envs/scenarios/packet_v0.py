@@ -19,8 +19,10 @@ law        "mm1", or "point_queue": a fixed time 1 / c up to the capacity, then 
 criterion  throughput: reward per step times full_scale, 1,200 steps of which 700 warm-up, or 60 mean trips of which 35
            where these take longer; gamma .99
 start      the steady state of shortest paths on links that never fill
+clock      none; with ``profile`` the demand's: so many packets may start in each phase, the others wait
 bound      optimal routing in the sense of Bertsekas and Gallager, a convex programme (a linear one for point queues):
-           theta* times the demand, for every policy and every population, with blocking or without
+           theta* times the demand, for every policy and every population, with blocking or without; with ``profile``
+           less (:mod:`mfnet_envs.engines.day`; for point queues the smaller of theta* and the mean multiple)
 ========== =========================================================================================================
 
 Heuristics: ``random`` (any link from which the destination can be reached); ``shortest_path`` (hops; of several such
@@ -59,12 +61,14 @@ from mfnet_envs import registration
 from mfnet_envs.engines import turns
 from mfnet_envs.engines.assignment import shortest_paths
 from mfnet_envs.engines.clock import STEPS, WARM_STEPS, Pace
-from mfnet_envs.engines.congestion import LABELS, LEARNER_NEEDS, NEEDS, Congestion, enough_vehicles
+from mfnet_envs.engines.congestion import LABELS, LEARNER_NEEDS, NEEDS, Congestion
+from mfnet_envs.engines.day import Day
 from mfnet_envs.engines.link_laws import MM1, PointQueue
 from mfnet_envs.engines.roads import Roads, Trips
+from mfnet_envs.engines.throughput import enough_vehicles
 from mfnet_envs.io.network_data import NetworkData, with_capacity, with_uniform_capacity
-from mfnet_envs.scenarios._options import call_places
-from mfnet_envs.scenarios.routing_v0 import loaded
+from mfnet_envs.scenarios._options import call_places, ends_of, times
+from mfnet_envs.scenarios.routing_v0 import loaded, one_scale
 from mfnet_envs.wording import Wording
 from mfnet_envs.words import checked_population, is_number, one_of, positive, shown
 
@@ -106,7 +110,7 @@ class Packet(Congestion):
     Args:
         population: N, the number of agents; they stand for ``vehicles`` packets.
         network: a file or name for ``mfnet_envs.io.load``, a NetworkData, or None for the generated backbone.
-        law: "mm1" or "point_queue".
+        law: of links: "mm1", queues with random service, or "point_queue", a fixed time up to the capacity.
         utilisation: the demand is scaled to total 1 and all links get the capacity at which ``shortest_path`` fills the
             busiest one to this share; None: demand and capacities of the network, in one unit.
         capacity: of every link, instead of the above; the demand is scaled all the same.
@@ -117,10 +121,16 @@ class Packet(Congestion):
             would take needlessly many steps (see ``model.notes``).
         balance: change the demand, as little as iterative fitting does, so that as many packets start at each node as
             end there (``model.balancing`` is the share changed); if False, the demand as given counts.
-        close: a link to close, by the labels where it begins and ends such as ``("a", "b")``, or a list of links; the
-            way back is another link. What is set by rule (capacities, demand, ``vehicles`` and ``dt``) is set on the
-            open network.
-        gamma: of the discounted return.
+        close: a link to close, by the labels where it begins and ends such as ``("a", "b")`` or "a to b", or a list of
+            links; the way back is another link. What is set by rule (capacities, demand, ``vehicles`` and ``dt``) is
+            set on the open network.
+        demand_scale: times the demand, on the capacities and with the ``dt`` of the demand as it was; sets
+            ``vehicles``.
+        profile: multiples of the demand, one for each phase of a turn of the clock: so many packets may start, and
+            those without a trip wait (:mod:`mfnet_envs.engines.day`). ``vehicles`` by rule are those of multiple 1.
+            Default: no clock, and whoever is delivered starts again.
+        profile_time: length of a turn, in the demand's unit of time.
+        gamma: discount factor per step.
 
     Raises:
         ValueError: for an option out of its range, in one sentence.
@@ -154,7 +164,10 @@ class Packet(Congestion):
         blocking: float | None = None,
         dt: float | None = None,
         balance: bool = False,
-        close: Sequence[Any] | None = None,
+        close: str | Sequence[Any] | None = None,
+        demand_scale: float = 1.0,
+        profile: Sequence[float] | None = None,
+        profile_time: float = 24.0,
         gamma: float = 0.99,
     ) -> None:
         one_of("law", law, LAWS)
@@ -162,21 +175,24 @@ class Packet(Congestion):
             raise ValueError(f"utilisation must lie between 0 and 1, or be None, not {shown(utilisation)}")
         checked_population(population)
         options = {"capacity": capacity, "vehicles": vehicles, "blocking": blocking, "dt": dt}
-        positive(**{name: number for name, number in options.items() if number is not None})
+        positive(profile_time=profile_time, **{name: number for name, number in options.items() if number is not None})
+        one_scale(demand_scale, vehicles, profile)
         data = generated_backbone() if network is None else loaded(network)
         data, change = data.balanced() if balance else (data, 0.0)
         data = data.useful()
-        changed = data.notes or close
+        changed = bool(data.notes) or close is not None or demand_scale != 1
         data = scaled(data, utilisation, capacity)
         each = 1 / data.capacity
         roads, total, chosen = roads_of(data), float(data.demand.sum()), vehicles
         flow = shortest_paths(roads, Trips.of(data.demand), each).link_flow
         pace = Pace.of(each, flow, 0 * each, total, dt, lambda: float(flow @ each) / total)
         notes, caveats = pace.questioned(dt, asks_unit=False)
+        data, day = times(data, demand_scale), None if profile is None else Day.of(profile, profile_time, pace.dt)
         if close is not None:
             if vehicles is None:
-                vehicles = enough_vehicles(roads, Trips.of(data.demand), queues(data, law), pace.dt * total)
-            data = data.closed(close).useful()
+                waiting = pace.dt * total * demand_scale
+                vehicles = enough_vehicles(roads, Trips.of(data.demand), queues(data, law), waiting)
+            data = data.closed(ends_of(data, close, "close")).useful()
             notes.append("capacities, demand, packets and dt, where set by rule, are those of the open network")
         super().__init__(
             roads_of(data),
@@ -189,6 +205,7 @@ class Packet(Congestion):
             coordinates=data.coordinates,
             gamma=gamma,
             evaluation=(STEPS, WARM_STEPS),
+            day=day,
         )
         call_places(self, data)
         self.balancing = change
@@ -198,9 +215,10 @@ class Packet(Congestion):
             *data.notes,
             *notes,
             pace.said(self.evaluation[0], {"time": "", "length": ""}),
+            *([] if day is None else [day.said()]),
             *self.plan.said,
         )
-        self.caveats = (self.of_demand(bool(changed)), *(f"{caveat}, which it does not count" for caveat in caveats))
+        self.caveats = (self.of_demand(changed), *(f"{caveat}, which it does not count" for caveat in caveats))
 
     def heuristics(self) -> dict[str, Policy]:
         """Simplest first; the last ones solve an assignment."""

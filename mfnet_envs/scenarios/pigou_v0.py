@@ -44,9 +44,10 @@ class Pigou(Congestion):
         population: N, the number of agents; they stand for ``vehicles``.
         demand: trips per unit of time that the default number of vehicles can just make.
         power: of the second road's time x^power, at least 1.
-        vehicles: default: total time of the system optimum plus the ``dt * demand`` that wait at s.
+        vehicles: on the roads at any time; default: total time of the system optimum plus the ``dt * demand`` that
+            wait at s.
         dt: length of a step, in the unit of the roads' times.
-        gamma: of the discounted return.
+        gamma: discount factor per step.
 
     Raises:
         ValueError: for an option out of its range, in one sentence.

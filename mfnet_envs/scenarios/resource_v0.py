@@ -223,7 +223,7 @@ class Resource(LocalModel):
     Args:
         population: N, the number of devices.
         mode: "share" (bandwidth) or "aloha" (channels).
-        rows, cols: size of the grid of cells; ignored when ``graph`` is given.
+        rows, cols: cells down and across the grid; ignored when ``graph`` is given.
         graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
         bandwidth: share: weights per node, a list in the graph's order or a dict by label, scaled to
             ``total_bandwidth``; default: two peaks on a grid, equal on a graph.
@@ -233,7 +233,9 @@ class Resource(LocalModel):
         quality: aloha: q_k in [0, 1], one number or ``(V,)``.
         energy: aloha: paid for every transmission.
         move_cost: paid for a move, in both modes.
-        gamma, horizon, warmup: of the criterion.
+        gamma: discount factor per step.
+        horizon: steps of an evaluation, and of an episode.
+        warmup: first steps of an evaluation that do not count.
 
     Attributes:
         game: :class:`Share` or :class:`Aloha`, what a crowd earns.

@@ -54,9 +54,7 @@ and a solver. Through the day each of them follows the clock: the present hour's
 day's programme (the two numbers of ``hybrid_lp`` were not searched again). Thursday, 800 agents, reward per step at
 full scale on the second day of 64 worlds: 997, 1057, 928, 1121, 1333, 1332, 1349 in this order; the bound is 1583.
 
-**Parameters**, with defaults: ``population=800``, ``fleet=8000``, ``hour=18`` (0..23, or "day"),
-``weekday="thursday"`` (or 0 = Monday .. 4 = Friday), ``occupied="destination" | "markov"``,
-``matching="physical" | "independent"``, ``fare=1.0``, ``move_cost=0.1``, ``gamma=0.97``.
+Parameters: see :class:`RideShareNYC`.
 
 **Data.** Derived from ``pyhailing`` 0.0.9 (Apache-2.0), whose counts come from the TLC trip records (NYC Open Data):
 110,932,862 trips, all business days of 2018, within Manhattan. An hour's mean divides the year's sum by 50, the number
@@ -105,7 +103,19 @@ PICK_UP, DRIVE = 0, 1  # branches
 
 
 class RideShareNYC(LocalModel):
-    """The model; parameters as in the module's docstring, what drivers earn in :meth:`branch_rewards`.
+    """The model; what drivers earn stands in :meth:`branch_rewards`.
+
+    Args:
+        population: N, agents; they stand for ``fleet`` vehicles.
+        fleet: vehicles in the city.
+        hour: 0 .. 23, an hour that repeats for ever, or "day", the whole day by the clock.
+        weekday: "monday" .. "friday", or 0 .. 4.
+        occupied: "destination", the loaded carry where they go (3,782 states), or "markov", they move by the average
+            loaded vehicle's next step (122 states).
+        matching: "physical", exactly min(n, D) of a zone's idle are served, or "independent", each by chance alone.
+        fare: earned when served.
+        move_cost: paid for an empty move to the next zone.
+        gamma: discount factor per step.
 
     Attributes:
         fleet: vehicles; also ``full_scale``, what turns a mean reward per agent into the fleet's.

@@ -12,9 +12,11 @@ none.
 
 **Cities.** ``city=`` is a file, ``{"file": .., "hour": 8}`` with options of its reader, or a
 :class:`mfnet_envs.io.CityData`. Files are read by :func:`mfnet_envs.io.load_city`: a folder with ``zones.csv`` and
-``trips.csv``, or RL4AMOD's ``scenario_<city>.json`` (``docs/formats.md``). Default: a town of six zones in the morning,
-its centre and five around it, in 12 steps of 5 minutes. What a reader guessed, dropped or rescaled stands in
-``model.notes``.
+``trips.csv``, or RL4AMOD's ``scenario_<city>.json`` (``docs/formats.md``). ``city="manhattan"`` comes with the package:
+the 61 taxi zones and the counts of MFNet-RideShareNYC-v0, in its units, by the clock; other hours are ``{"file":
+"manhattan", "weekday": "monday", "hour": 7, "hours": 3}``. With ``empty="neighbours"`` and ``repeat=True`` an hour has
+the fluid bound of that scenario: 2,698.77 a step at 18 h. Default: a town of six zones in the morning, its centre
+and five around it, in 12 steps of 5 minutes. What a reader guessed, dropped or rescaled stands in ``model.notes``.
 
 **States.** Zone x {idle, idle there in k = 1, 2, .. steps}: a car on its way is in the zone it drives to. Only the idle
 have a choice, all others are in transit. So a trip of any length is one step between adjacent nodes, and the law is
@@ -61,6 +63,7 @@ import copy
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,7 +80,7 @@ from mfnet_envs.matching import ExpectedMin, served_share
 from mfnet_envs.model import LocalModel, Quota, reads
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.programmes import fleet_lp
-from mfnet_envs.scenarios._options import drawable
+from mfnet_envs.scenarios._options import checked_scale, drawable
 from mfnet_envs.wording import Headline, Wording
 from mfnet_envs.words import COUNTABLE, checked_population, non_negative, positive, shown
 
@@ -94,7 +97,8 @@ class RideShare(LocalModel):
     """The model.
 
     Args:
-        city: its data, a file of them, or ``{"file": .., "hour": 8}`` with options of its reader; default: the town.
+        city: its data, a file of them, "manhattan", or ``{"file": .., "hour": 8}`` with options of its reader; default:
+            the town.
         fleet: cars; default: as many as the data say.
         population: agents; default: one for each car.
         matching: "physical" or "independent"; default: "independent" with ``dearest_first``, else "physical".
@@ -102,6 +106,7 @@ class RideShare(LocalModel):
         empty: "any", or "neighbours" for empty drives to zones that share a border only.
         repeat: repeat the turn for ever, instead of once.
         cost: of a minute's driving; default: the city's.
+        demand_scale: times the requests of the data.
         gamma: discount factor; default: next to 1, or .97 with ``repeat``.
 
     Attributes:
@@ -125,9 +130,10 @@ class RideShare(LocalModel):
         empty: Literal["any", "neighbours"] = "any",
         repeat: bool = False,
         cost: float | None = None,
+        demand_scale: float = 1.0,
         gamma: float | None = None,
     ) -> None:
-        self.city = city = _city(city)
+        self.city = city = _scaled(_city(city), demand_scale)
         if matching == "physical" and dearest_first:
             raise ValueError("dearest_first=True has no exact law of crowds under matching='physical': leave that out")
         self.fleet = _fleet(fleet, city)
@@ -319,6 +325,15 @@ def _city(city: Any) -> CityData:
     raise ValueError(
         f'city must be a path, {{"file": path, "hour": 8}} with options of its reader, or a CityData, not {shown(city)}'
     )
+
+
+def _scaled(city: CityData, demand_scale: float) -> CityData:
+    """The city with ``demand_scale`` times its requests."""
+    checked_scale(demand_scale)
+    if demand_scale == 1:
+        return city
+    said = f"the requests are multiplied by {demand_scale:.6g}"
+    return replace(city, demand=demand_scale * city.demand, notes=(*city.notes, said))
 
 
 def _fleet(fleet: float | None, city: CityData) -> float:

@@ -18,14 +18,23 @@ kernel     leave with probability g_e for the chosen link, or for the next trip'
 criterion  throughput: reward per step times full_scale, 1,200 steps of which 700 warm-up, or 60 mean trips of which 35
            where these take longer; gamma .99
 start      the steady state of shortest paths on roads that never fill
-bound      convex programme: theta* times the demand, for every policy and every population
+clock      none; with ``profile`` the demand's: so many trips may begin in each phase, vehicles without one wait
+bound      convex programme: theta* times the demand, for every policy and every population; with ``profile`` less, by a
+           linear programme at the prices of the first
 ========== =========================================================================================================
 
 In a steady state flows obey BPR exactly and the vehicles on the road are the total travel time, so the largest share
 theta* of the demand that V vehicles can serve solves TSTT_SO(theta demand) + theta dt total = V, the second term being
 those that wait a step at the start. ``model.equilibrium()`` says what selfish drivers reach with the same vehicles, and
 the total times of equilibrium and optimum of the network and demand as given, without steps. Where links have tolls or
-weighed lengths, drivers who choose for themselves weigh those too; optimum and bound are of time.
+weighed lengths, drivers who choose for themselves weigh those too; optimum and bound are of time. So ``toll`` changes
+``ue`` and ``model.equilibrium()`` and nothing else, and ``toll="marginal"`` makes ``ue`` the optimum.
+
+``profile=[0.4, 1.6, 1.0]`` is a day of three phases: of the vehicles that wait at a start only as many may leave in a
+step as trips are wanted there. :mod:`mfnet_envs.engines.day` proves its bound, which tends to the mean of min(m_i,
+theta*) times the demand as phases get long beside a trip, and is theta* times the demand where nothing limits. Links
+that fail at random are no option: whether a link is open would be a state of the world that no agent's own place holds,
+so that the law were not the paper's; ``close`` says what a closure costs.
 
 A link takes at least one step. By default dt is half the shortest link; where a trip would then take needlessly many
 steps it is longer, as far as a trip of the optimum gets 1 % longer by it at most, and a shorter link takes max(t0, dt)
@@ -48,19 +57,21 @@ Parameters: see :class:`Routing`; trips pay as in ``Congestion.branch_rewards``.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from mfnet_envs import registration
 from mfnet_envs.engines.clock import STEPS, WARM_STEPS, Pace, rounded
-from mfnet_envs.engines.congestion import Congestion, enough_vehicles
+from mfnet_envs.engines.congestion import Congestion
+from mfnet_envs.engines.day import Day
 from mfnet_envs.engines.given import Given
+from mfnet_envs.engines.throughput import enough_vehicles
 from mfnet_envs.io.network_data import NetworkData
-from mfnet_envs.scenarios._options import call_places
+from mfnet_envs.scenarios._options import call_places, checked_scale, ends_of, times, tolled
 from mfnet_envs.words import checked_population, fits, positive, shown, whole
 
 STREET, AVENUE = (1.0, 1.0), (0.6, 2.0)  # free-flow time and capacity
@@ -103,17 +114,27 @@ class Routing(Congestion):
     Args:
         population: N, the number of agents; they stand for ``vehicles``.
         network: a file or name for ``mfnet_envs.io.load``, a NetworkData, or None for the generated city.
-        rows, cols, total_demand: of the generated city; not used with ``network``.
-        vehicles: default: as many as the best assignment of the whole demand needs.
+        rows, cols: crossings down and across the generated city; not used with ``network``.
+        total_demand: trips per unit of time in the generated city; not used with ``network``.
+        vehicles: on the roads at any time; default: as many as the best assignment of the whole demand needs.
         time_unit: what the links' times are measured in, in the demand's unit of time (Sioux Falls: trips per hour and
             times in hundredths of an hour, .01).
         dt: length of a step, in the demand's unit of time; default: half the shortest free-flow time, or longer where
             links are so unlike that a trip would take needlessly many steps (see ``model.notes``).
         balance: change the demand, as little as iterative fitting does, so that as many trips leave each node as reach
             it (``model.balancing`` is the share changed); if False, the demand as given counts.
-        close: a link to close, by the labels where it begins and ends such as ``("a", "b")``, or a list of links; the
-            way back is another link. What is set by rule (``vehicles`` and ``dt``) is set on the open network.
-        gamma: of the discounted return.
+        close: a link to close, by the labels where it begins and ends such as ``("a", "b")`` or "a to b", or a list of
+            links; the way back is another link. What is set by rule (``vehicles`` and ``dt``) is that of the open
+            network.
+        toll: ``{"a to b": cost}`` in the unit of the links' times, in place of the link's own toll: what selfish
+            drivers weigh besides time (``ue``), not what anybody earns. "marginal": on all links what makes the
+            equilibrium the optimum, in place of the network's tolls and weighed lengths.
+        demand_scale: times the demand; sets ``vehicles``, and not ``dt``.
+        profile: multiples of the demand, one for each phase of a turn of the clock: so many trips may begin, and
+            vehicles without one wait (:mod:`mfnet_envs.engines.day`). ``vehicles`` by rule are those of multiple 1.
+            Default: no clock, and whoever has arrived begins another trip.
+        profile_time: length of a turn, in the demand's unit of time.
+        gamma: discount factor per step.
 
     Raises:
         ValueError: for an option out of its range, or a trip without a path, in one sentence.
@@ -132,11 +153,19 @@ class Routing(Congestion):
         time_unit: float = 1.0,
         dt: float | None = None,
         balance: bool = False,
-        close: Sequence[Any] | None = None,
+        close: str | Sequence[Any] | None = None,
+        toll: Literal["marginal"] | Mapping[Any, float] | None = None,
+        demand_scale: float = 1.0,
+        profile: Sequence[float] | None = None,
+        profile_time: float = 24.0,
         gamma: float = 0.99,
     ) -> None:
         checked_population(population)
-        positive(time_unit=time_unit, **{k: x for k, x in {"vehicles": vehicles, "dt": dt}.items() if x is not None})
+        given_numbers = {"vehicles": vehicles, "dt": dt}
+        positive(
+            time_unit=time_unit, profile_time=profile_time, **{k: x for k, x in given_numbers.items() if x is not None}
+        )
+        one_scale(demand_scale, vehicles, profile)
         data = generated_city(rows, cols, total_demand) if network is None else loaded(network)
         data, change = data.balanced() if balance else (data, 0.0)
         data = data.useful()
@@ -146,11 +175,18 @@ class Routing(Congestion):
             given.law.free_flow_time, given.free_flow(), given.length, total, dt, lambda: given.busy() / total
         )
         notes, caveats = pace.questioned(dt, asks_unit=network is not None)
+        day = None if profile is None else Day.of(profile, profile_time, pace.dt)
         chosen = vehicles
+        if toll is not None and not (isinstance(toll, str) and toll == "marginal"):
+            data = tolled(data, toll)
+        if demand_scale != 1 or isinstance(toll, Mapping):
+            data = times(data, demand_scale)
+            given = Given.of(data, time_unit)
         if close is not None:
             if vehicles is None:
-                vehicles = enough_vehicles(given.roads, given.trips, rounded(given.law, pace.dt), pace.dt * total)
-            data = data.closed(close).useful()
+                law, waiting = rounded(given.law, pace.dt), pace.dt * total * demand_scale
+                vehicles = enough_vehicles(given.roads, given.trips, law, waiting)
+            data = data.closed(ends_of(data, close, "close")).useful()
             notes.append("vehicles and dt, where set by rule, are those of the open network")
             given = Given.of(data, time_unit)
         super().__init__(
@@ -165,7 +201,11 @@ class Routing(Congestion):
             evaluation=(STEPS, WARM_STEPS),
             law_as_given=given.law,
             fixed=given.fixed,
+            day=day,
         )
+        if isinstance(toll, str):
+            self.fixed = self.marginal_tolls
+            notes.append("tolls are marginal, in place of the network's tolls and weighed lengths; they change no time")
         call_places(self, data)
         self.balancing = change
         self.evaluation = self.lasting(pace.trip, chosen is not None)
@@ -176,12 +216,24 @@ class Routing(Congestion):
             *given.notes,
             *notes,
             pace.said(self.evaluation[0], units),
+            *([] if day is None else [day.said()]),
             *self.plan.said,
         )
         self.caveats = (self.of_demand(bool(data.notes or given.notes)), *caveats)
 
 
 build = Routing
+
+
+def one_scale(demand_scale: float, vehicles: float | None, profile: Sequence[float] | None) -> None:
+    """Refuse a scale that would change nothing: trips are as many as the vehicles can make, unless a day limits them.
+
+    Raises:
+        ValueError: ``demand_scale`` beside ``vehicles``, or out of its range.
+    """
+    checked_scale(demand_scale)
+    if demand_scale != 1 and vehicles is not None and profile is None:
+        raise ValueError("demand_scale says how many vehicles there are, and so does vehicles: leave one of them out")
 
 
 def loaded(network: str | os.PathLike[str] | NetworkData) -> NetworkData:

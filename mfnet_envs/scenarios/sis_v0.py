@@ -61,16 +61,18 @@ class SIS(LocalModel):
 
     Args:
         population: N, the number of people.
-        rows, cols: size of the grid; ignored when ``graph`` is given.
+        rows, cols: nodes down and across the grid; ignored when ``graph`` is given.
         graph: instead of the grid, any connected undirected networkx graph or a list of edges between 0 .. V - 1.
         benefit: worth of a step out, one number, a list in the graph's order or a dict by label; default: from .5 at
             the first node evenly to 1 at the last.
         beta: infections per contact: the rate at full exposure where everybody is infected.
         delta: chance to recover in a step.
         illness_cost: paid for every step infected.
-        indoors, moving: exposure of who stays in and of who moves, in [0, 1]; going out is 1.
+        indoors: exposure of who stays in, in [0, 1]; going out is 1.
+        moving: exposure of who moves, in [0, 1].
         infected: share of people ill at the start.
-        gamma, horizon: of the criterion.
+        gamma: discount factor per step.
+        horizon: steps of an evaluation, and of an episode.
 
     Attributes:
         exposure: ``(A,)`` b_a.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class CompiledStepper:
     def reset(self, rng: Any, batch: int) -> Ints:
         """Agents i.i.d. from the model's initial law: ``(B, S)``."""
         final = np.empty((batch, len(self.program.place)), np.int64)
-        start(self.program, self._room(), final, *stream_of(rng).take(batch))
+        start(self.program, self._room, final, *stream_of(rng).take(batch))
         return final
 
     def play(self, counts: Ints, pi: Any, rng: Any) -> Transition:
@@ -99,7 +100,7 @@ class CompiledStepper:
         known = self._tabulated(SMALLEST)
         while True:
             law = known or self._asked(self.tables.hoods(self._counted(states)) / self.model.population)
-            code, needed = step_agents(self.program, law, self._room(), states, actions, *found, seed, lanes, first)
+            code, needed = step_agents(self.program, law, self._room, states, actions, *found, seed, lanes, first)
             if code == DONE:
                 return found
             known = self._tabulated(needed)
@@ -222,11 +223,13 @@ class CompiledStepper:
         final = np.empty_like(counts)
         seed, lanes, first = taken
         code, needed = advance(
-            self.program, law, choice, record, self._room(), counts, final, seed, lanes, first, steps, keep
+            self.program, law, choice, record, self._room, counts, final, seed, lanes, first, steps, keep
         )
         return final, code, needed
 
+    @cached_property
     def _room(self) -> Room:
+        """One for all calls, since each clears what it reads."""
         states, cells = len(self.program.place), 2 * self.program.legal.size
         crowds, opened = self.model.network.num_nodes * self.model.num_groups, len(self.program.open)
         of_a_lane = states, states, crowds, crowds, states, states, states, cells, cells * opened // 2

@@ -22,6 +22,19 @@ class AgentsEnv(NetworkParallelEnv):
     info        ``action_mask`` (A,) int8; ``served``: 1.0 for an agent that was served in this step, else 0.0
     =========== ======================================================================================================
 
+    Args:
+        model: what is played.
+        observe: "own", the share of agents in the own state; "hood" or a number of hops k, also the crowds of all nodes
+            within k hops.
+        state_encoding: which state it is, in front of an observation: "onehot", "coordinates" of its node, "index" or
+            "none"; None: "onehot" up to 256 states, else "coordinates".
+        reward: "individual", what the agent itself earns, or "mean", what all earn on average.
+        max_cycles: truncate everybody after so many steps; default: the scenario's evaluation steps.
+        render_mode: what ``render()`` gives: "human" (a window), "rgb_array" (an array) or "ansi" (text); None: nothing
+            is drawn.
+        name: of the environment, in its metadata.
+        backend: of the simulator, "numpy" or "compiled"; None: the variable MFNET_BACKEND, else numpy.
+
     Attributes:
         states: ``(N,)`` the state of each agent now.
     """
@@ -47,5 +60,6 @@ class AgentsEnv(NetworkParallelEnv):
 
     @property
     def states(self) -> Ints:
+        """``(N,)`` the state of each agent now."""
         states: Ints = self.batch.states[0]
         return states

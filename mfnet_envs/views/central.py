@@ -110,9 +110,16 @@ class CentralEnv(gym.Env[Single, NDArray[Any]]):
     =========== ======================================================================================================
 
     Args:
+        model: what is played.
+        action: "logits", read as softmax(logit_scale * action) over the legal actions, or "shares", read as the shares
+            themselves, brought to sum 1.
+        flow: "sample", every agent draws its action, or "round", the shares are realised to within one agent; default:
+            "sample" for logits, "round" for shares.
+        logit_scale: how sharp logits can be: at 5 an action is at most e^10 times as likely as another.
         max_episode_steps: truncate after so many steps; default: the scenario's evaluation steps.
         has_time_limit: never truncate; for ``gymnasium.make``, which adds its own time limit around the environment.
-        backend: of the simulator; None: numpy.
+        render_mode: what ``render()`` gives: "rgb_array" (an array) or "ansi" (text); None: nothing is drawn.
+        backend: of the simulator, "numpy" or "compiled"; None: the variable MFNET_BACKEND, else numpy.
 
     Raises:
         gymnasium.error.ResetNeeded: step before the first reset, or after the end of an episode.

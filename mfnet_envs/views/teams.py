@@ -29,6 +29,23 @@ class TeamsEnv(NetworkParallelEnv):
                 reward of an agent.
     info        ``action_mask`` (A,) int8; ``served``: the share of the population that was served in the team's states
     =========== ======================================================================================================
+
+    Args:
+        model: what is played.
+        observe: "own", the share of agents in the own state; "hood" or a number of hops k, also the crowds of all nodes
+            within k hops.
+        state_encoding: which state it is, in front of an observation: "onehot", "coordinates" of its node, "index" or
+            "none"; None: "onehot" up to 256 states, else "coordinates".
+        action: "logits", read as softmax(logit_scale * action) over the legal actions, or "shares", read as the shares
+            themselves, brought to sum 1.
+        flow: "sample", every agent draws its action, or "round", the shares are realised to within one agent; default:
+            "sample" for logits, "round" for shares.
+        logit_scale: how sharp logits can be: at 5 an action is at most e^10 times as likely as another.
+        max_cycles: truncate everybody after so many steps; default: the scenario's evaluation steps.
+        render_mode: what ``render()`` gives: "human" (a window), "rgb_array" (an array) or "ansi" (text); None: nothing
+            is drawn.
+        name: of the environment, in its metadata.
+        backend: of the simulator, "numpy" or "compiled"; None: the variable MFNET_BACKEND, else numpy.
     """
 
     batch: TeamsBatch

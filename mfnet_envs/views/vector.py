@@ -28,12 +28,20 @@ class CentralVectorEnv(VectorEnv[Single, Single, NDArray[Any]]):
     one lane it is exactly that of the single environment.
 
     Args:
-        max_episode_steps: default: the scenario's evaluation steps.
+        model: what is played.
+        num_envs: worlds side by side.
+        action: "logits", read as softmax(logit_scale * action) over the legal actions, or "shares", read as the shares
+            themselves, brought to sum 1.
+        flow: "sample", every agent draws its action, or "round", the shares are realised to within one agent; default:
+            "sample" for logits, "round" for shares.
+        logit_scale: how sharp logits can be: at 5 an action is at most e^10 times as likely as another.
+        max_episode_steps: truncate after so many steps; default: the scenario's evaluation steps.
         autoreset_mode: ``AutoresetMode.NEXT_STEP`` (the step after an end resets and ignores its action), ``SAME_STEP``
             (the ending step returns the next episode's start, the infos hold ``final_obs`` and ``final_info``) or
             ``DISABLED`` (the user resets, all lanes or those of ``options={"reset_mask": ...}``; a model that reads a
             clock, all together).
-        backend: of the simulator; None: numpy.
+        render_mode: what ``render()`` gives: "rgb_array" (an array) or "ansi" (text); None: nothing is drawn.
+        backend: of the simulator, "numpy" or "compiled"; None: the variable MFNET_BACKEND, else numpy.
 
     Raises:
         gymnasium.error.ResetNeeded: step before the first reset or, without autoreset, after an end.
