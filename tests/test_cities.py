@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def test_what_is_not_calibrated_is_said(tmp_path: Path) -> None:
         "cost of a minute",
     ):
         assert any(note in said for said in city.notes)
-    told = io.load_city(scenario(tmp_path / "a"), hour=8, step=4, steps=1, demand_ratio=3, cost=0.25)
+    told = io.load_city(scenario(tmp_path / "a"), hour=8, step=4, steps=1, demand_ratio=Fraction(3), cost=0.25)
     assert told.demand.sum() == 3 * (4 + 2) and told.cost == 0.25 and not any("since" in note for note in told.notes)
 
 

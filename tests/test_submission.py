@@ -90,6 +90,7 @@ def test_what_it_reads_is_seen_in_its_table(turns: int, information: str) -> Non
     [
         ({"name": "x", "policies": {"cell": "cells.npz"}}, "the suite has no instance 'cell'; did you mean 'cells'?"),
         ({"name": "x", "policies": {"cells": "gone.npz"}}, "names gone.npz for cells, and there is no such file"),
+        ({"name": "x", "policies": {"cells": "go\nne.npz"}}, "names go ne.npz for cells, and there is no such file"),
         ({"name": "x", "policies": {"path": "cells.npz"}}, "(MFNet-Grid-v0): the policy is of MFNet-TwoByTwo-v0"),
         ({"name": "x", "policies": {"cells": "suite.json"}}, "suite.json is no policy for cells"),
         ({"name": "x", "policies": {"path": "other.npz"}}, "give the model that it was saved from"),

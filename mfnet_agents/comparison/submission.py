@@ -65,9 +65,10 @@ class Submission:
                 raise ValueError(f"the policy is of {found.env}")
             return load_policy(path, make_model(instance.env, **instance.env_config) if model is None else model)
         except FileNotFoundError:
-            raise ValueError(f"{self.path} names {path} for {instance.name}, and there is no such file") from None
+            named = f"{brief(self.path)} names {brief(path)} for {instance.name}"
+            raise ValueError(f"{named}, and there is no such file") from None
         except ValueError as error:
-            raise ValueError(f"{path} is no policy for {instance.name} ({instance.env}): {error}") from error
+            raise ValueError(f"{brief(path)} is no policy for {instance.name} ({instance.env}): {error}") from error
 
 
 def _ids(env: str) -> set[str]:

@@ -116,7 +116,7 @@ def _chosen(
 ) -> float:
     """An argument, or what is calibrated, or a default that is said."""
     if given is not None:
-        return given
+        return given if kind == "whole" else float(given)
     if name in known:
         here = Place(PARAMETERS)
         return here.whole(known[name], name) if kind == "whole" else here.number(known[name], name, kind)
