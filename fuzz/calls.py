@@ -76,7 +76,7 @@ class Keywords:
         if rng.random() < 0.03:
             asked[pick(rng, ["gama", "populaton", "", "self"])] = 1
         options = {**SMALL, **asked}
-        if "backend" in takes and rng.random() < 0.1:
+        if "backend" in takes and rng.random() < 0.1 and "backend" not in asked:
             options |= {"backend": "compiled"}
         told = ", ".join(f"{n}={odd.shown(v)}" for n, v in options.items())
         note(folder, f"{view} of {id}: {told}")

@@ -386,3 +386,16 @@ def test_all_that_was_aimed_at(file: str) -> None:
     example = _example()
     name = Path(file).stem.removeprefix("scenario_")
     assert example.reproduce(name, file, 20_000, 1)
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_drives_beyond_all_price_are_not_driven(seed: int) -> None:
+    """Nothing is worth a drive of 10^9, so nothing is earned; with such costs the solver never came back."""
+    rng, zones, shape = np.random.default_rng(seed), 6, (5, 6, 6)
+    demand = rng.uniform(0, 3, shape) * (rng.random(shape) < 0.4)
+    minutes = rng.integers(5, 30, (zones, zones)).astype(float)
+    rides = {"demand": demand, "travel_time": np.tile(minutes, (5, 1, 1)), "fare": rng.uniform(5, 20, shape)}
+    place = {"empty_time": minutes * (1 - np.eye(zones)), "neighbours": np.array([[0, 1]]), "cars": 42}
+    city = CityData(name="dear", zones=tuple(range(zones)), step=5.0, start=420, **rides, **place)
+    model = mfnet_envs.make_model("MFNet-RideShare-v0", city=city, fleet=10_000, repeat=True, cost=1e9)
+    assert model.bound().value == 0

@@ -34,6 +34,8 @@ from mfnet_envs.words import NotSolvedError
 
 PIECES = 40  # tangents of phi a zone and step; more change the bound by less than a thousandth
 
+DEAR = 1_000  # so far beyond what a drive can lead to that none is ever worth it, but for turns without end
+
 
 @dataclass(frozen=True)
 class Flows:
@@ -86,7 +88,7 @@ def solve(steps: Sequence[Step], start: Floats, *, fluid: bool, repeat: bool) ->
         right = np.append(right, turn * start.sum())
     else:
         right[:zones] = start
-    profit = np.concatenate([column.profit for column in columns])
+    profit = _bearable(np.concatenate([column.profit for column in columns]), turn)
     upper = np.concatenate([column.upper for column in columns])
     found: Any = linprog(
         -profit,
@@ -106,6 +108,16 @@ def solve(steps: Sequence[Step], start: Floats, *, fluid: bool, repeat: bool) ->
     for t, column in enumerate(columns):
         sent[t][steps[t].legal] = np.maximum(found.x[first[t] + column.drives : first[t + 1]], 0.0)
     return Flows(max(primal, dual), abs(primal - dual) / max(abs(dual), 1e-12), sent)
+
+
+def _bearable(profit: Floats, turn: int) -> Floats:
+    """``profit`` with losses of at most what ``DEAR`` turns of the best offers earn.
+
+    A smaller loss can only raise the optimum, so it remains a bound. Of losses far beyond all that can be earned the
+    solver's interior point does not come back.
+    """
+    best = float(profit.max(initial=0.0)) or 1.0
+    return np.maximum(profit, -DEAR * turn * best)
 
 
 class _Columns:
