@@ -476,3 +476,26 @@ def test_kills_change_nothing(mischief: str, small: Path, roamer: str, tmp_path:
     assert sorted(iterations(roamer)) == sorted([*straight, "0 5", "0 6"])
     left = {path.name for path in (tmp_path / "killed" / "jobs").rglob("*") if path.name in ("last", "points.json")}
     assert not left
+
+
+@pytest.mark.parametrize("lost", [0, 2, 3])
+def test_a_server_that_was_killed_is_made_anew(lost: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks in the moment in which it dies finds nobody at its socket; that is no fault of the output."""
+    tries = []
+
+    class Process:
+        def __init__(self, target: Any, args: Any) -> None:
+            self.args = args
+
+        def start(self) -> None:
+            tries.append(self.args)
+            if len(tries) <= lost:
+                raise ConnectionRefusedError(111, "Connection refused")
+
+    monkeypatch.setattr(runner, "PATIENT", (0.0, 0.0, 0.0))
+    context = type("Context", (), {"Process": Process})
+    if lost == 3:
+        with pytest.raises(RunError, match="ended again and again"):
+            runner._started(context, "here", "job")
+    else:
+        assert runner._started(context, "here", "job").args == ("here", "job") and len(tries) == lost + 1

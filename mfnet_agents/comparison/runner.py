@@ -26,6 +26,7 @@ from mfnet_agents import registry
 from mfnet_agents.comparison import jobs, tuning
 from mfnet_agents.comparison.plan import RESULT, ComparisonFolder, Job, Plan, write_json
 from mfnet_agents.progress import clock
+from mfnet_agents.runs.folder import RunError
 from mfnet_agents.runs.lock import LOCK
 from mfnet_envs import locks
 
@@ -33,6 +34,7 @@ LOG = "log.txt"
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 CHANCES = 2  # for a job whose process a signal ended
 HOURS = 24.0  # of one job
+PATIENT = (0.1, 1.0, 5.0)  # seconds before the next try to start a process
 PRELOAD = ["scipy.optimize", "mfnet_agents.comparison.jobs"]
 Tell = Callable[["Event"], None]
 
@@ -138,8 +140,7 @@ class _Pool:
                 process.join()
 
     def _start(self, job: Job) -> None:
-        process = self.context.Process(target=_work, args=(str(self.folder.path), job.name))
-        process.start()
+        process = _started(self.context, str(self.folder.path), job.name)
         self.running[process.sentinel] = job, process, time.perf_counter()
 
     def _patience(self) -> float:
@@ -207,6 +208,25 @@ def _context(plan: Plan) -> Any:
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
     return context
+
+
+def _started(context: Any, path: str, name: str) -> Any:
+    """A process at one job. The server that makes it may just have been killed: it is then noticed, and made anew.
+
+    Raises:
+        RunError: no server stays alive.
+    """
+    for wait in PATIENT:
+        process = context.Process(target=_work, args=(path, name))
+        try:
+            process.start()
+        except ConnectionError:
+            time.sleep(wait)
+        else:
+            return process
+    raise RunError(
+        "the process that starts the others (multiprocessing's forkserver) is ended again and again; --resume"
+    )
 
 
 def _work(path: str, name: str) -> None:
