@@ -490,7 +490,7 @@ def test_a_server_that_was_killed_is_made_anew(lost: int, monkeypatch: pytest.Mo
         def start(self) -> None:
             tries.append(self.args)
             if len(tries) <= lost:
-                raise ConnectionRefusedError(111, "Connection refused")
+                raise [ConnectionRefusedError(111, "Connection refused"), EOFError("unexpected EOF")][len(tries) % 2]
 
     monkeypatch.setattr(runner, "PATIENT", (0.0, 0.0, 0.0))
     context = type("Context", (), {"Process": Process})

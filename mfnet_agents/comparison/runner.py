@@ -220,7 +220,7 @@ def _started(context: Any, path: str, name: str) -> Any:
         process = context.Process(target=_work, args=(path, name))
         try:
             process.start()
-        except ConnectionError:
+        except (ConnectionError, EOFError):
             time.sleep(wait)
         else:
             return process
