@@ -25,7 +25,41 @@ NOTHING = "no state of this model has more than one legal action, so there is no
 
 
 @dataclass
-class PPOConfig(AlgorithmConfig):
+class BaselineConfig(AlgorithmConfig):
+    """What the options of learners to compare with have in common, and how they are checked.
+
+    Attributes:
+        STEPS: names of step sizes; COUNTS: of positive integers; PAIRED: of even ones.
+    """
+
+    gamma: float | None = option(None, "training", "discount; None: the environment's own")
+
+    STEPS: ClassVar[tuple[str, ...]] = ("critic_lr", "lr_decay")
+    COUNTS: ClassVar[tuple[str, ...]] = ()
+    PAIRED: ClassVar[tuple[str, ...]] = ()
+
+    def validate(self) -> None:
+        super().validate()
+        check("gamma", self.gamma, lambda x: x is None or 0 < x < 1, "strictly between 0 and 1, or None")
+        for name in self.STEPS:
+            check(name, getattr(self, name), lambda x: 0 < x <= STEEP, f"a positive number, at most {STEEP:g}")
+        for name in self.COUNTS:
+            check(name, getattr(self, name), positive, "a positive integer")
+        for name in self.PAIRED:
+            check(name, getattr(self, name), lambda x: x % 2 == 0, "an even number, as neurons start in pairs")
+
+    def must_fit(self, model: LocalModel) -> None:
+        """Refuse what this machine cannot hold, before anything of it is made.
+
+        Raises:
+            ConfigError: with the options that ask for too much, or that there is nothing to learn.
+        """
+        if not len(model.team_states):
+            raise ConfigError(NOTHING)
+
+
+@dataclass
+class PPOConfig(BaselineConfig):
     """Clipped-surrogate policy optimisation; IPPO, MAPPO and LocalPPO differ in who learns from what.
 
     >>> config = IPPOConfig().environment("MFNet-Grid-v0", env_config={"population": 100})
@@ -52,7 +86,6 @@ class PPOConfig(AlgorithmConfig):
     clock: bool | str = option(
         AUTO, "training", "policies see the time of the turn; auto: where the model reads a clock"
     )
-    gamma: float | None = option(None, "training", "discount; None: the environment's own")
     lambda_: float = option(0.95, "training", "lambda of the generalised advantages")
     clip: float = option(0.2, "training", "how far from 1 a ratio of probabilities is still followed")
     entropy: float = option(0.0, "training", "weight of the policies' entropy")
@@ -64,18 +97,15 @@ class PPOConfig(AlgorithmConfig):
     num_epochs: int = option(4, "training", "passes over a batch")
     minibatch_size: int = option(64, "training", "samples, each of a whole network, of one step")
 
+    STEPS: ClassVar[tuple[str, ...]] = ("actor_lr", "critic_lr", "lr_decay")
+    COUNTS: ClassVar[tuple[str, ...]] = ("actor_width", "critic_width", "num_epochs", "minibatch_size")
+    PAIRED: ClassVar[tuple[str, ...]] = ("actor_width", "critic_width")
+
     def validate(self) -> None:
         super().validate()
-        check("gamma", self.gamma, lambda x: x is None or 0 < x < 1, "strictly between 0 and 1, or None")
         check("lambda_", self.lambda_, lambda x: 0 <= x <= 1, "between 0 and 1")
         check("clip", self.clip, lambda x: 0 < x < 1, "strictly between 0 and 1")
         check("entropy", self.entropy, lambda x: 0 <= x <= STEEP, f"between 0 and {STEEP:g}")
-        for name in ("actor_lr", "critic_lr", "lr_decay"):
-            check(name, getattr(self, name), lambda x: 0 < x <= STEEP, f"a positive number, at most {STEEP:g}")
-        for name in ("actor_width", "critic_width", "num_epochs", "minibatch_size"):
-            check(name, getattr(self, name), positive, "a positive integer")
-        for name in ("actor_width", "critic_width"):
-            check(name, getattr(self, name), lambda x: x % 2 == 0, "an even number, as neurons start in pairs")
         wanted = f"a non-negative integer, hops, at most {FAR:,}"
         check("critic_hops", self.critic_hops, lambda x: x is None or (whole(x) and x <= FAR), wanted + ", or None")
         check("credit_hops", self.credit_hops, lambda x: x == AUTO or (whole(x) and x <= FAR), "'auto' or " + wanted)
@@ -95,13 +125,7 @@ class PPOConfig(AlgorithmConfig):
             )
 
     def must_fit(self, model: LocalModel) -> None:
-        """Refuse what this machine cannot hold, before anything of it is made.
-
-        Raises:
-            ConfigError: with the options that ask for too much, or that there is nothing to learn.
-        """
-        if not len(model.team_states):
-            raise ConfigError(NOTHING)
+        super().must_fit(model)
         worlds, steps = "num_envs_per_env_runner", "rollout_fragment_length"
         states, network = len(model.legal), model.network
         agents = 8 * model.population if self.view == "individuals" else 0
@@ -162,13 +186,12 @@ class LocalPPOConfig(PPOConfig):
 
 
 @dataclass
-class ScalableACConfig(AlgorithmConfig):
+class ScalableACConfig(BaselineConfig):
     """Tabular Scalable Actor-Critic."""
 
     rollout_fragment_length: int = option(16, "env_runners", "T, steps of an episode of the schedule")
     hops: int = option(1, "training", "k: hops seen by a table, and heard by a policy")
     levels: int = option(8, "training", "crowds are counted exactly if there are fewer agents, else in so many levels")
-    gamma: float | None = option(None, "training", "discount; None: the environment's own")
     actor_lr: float = option(5.0, "training", "eta in the first episode after a restart of the schedule")
     critic_lr: float = option(1.0, "training", "alpha in that episode's first step")
     restart: int | None = option(100, "training", "episodes after which step sizes begin anew; None: never")
@@ -176,24 +199,18 @@ class ScalableACConfig(AlgorithmConfig):
         "mean", "training", "none, as published; mean: subtract what the worlds have in common"
     )
 
+    STEPS: ClassVar[tuple[str, ...]] = ("actor_lr",)
+
     def validate(self) -> None:
         super().validate()
-        check("gamma", self.gamma, lambda x: x is None or 0 < x < 1, "strictly between 0 and 1, or None")
         check("hops", self.hops, lambda x: whole(x) and x <= FAR, f"a non-negative integer, hops, at most {FAR:,}")
         check("levels", self.levels, lambda x: positive(x) and x >= 2, "an integer of at least 2")
-        check("actor_lr", self.actor_lr, lambda x: 0 < x <= STEEP, f"a positive number, at most {STEEP:g}")
         check("critic_lr", self.critic_lr, lambda x: 0 < x <= 1, "a positive number, at most 1")
         check("restart", self.restart, lambda x: x is None or positive(x), "a positive integer or None")
         self.check_kinds()
 
     def must_fit(self, model: LocalModel) -> None:
-        """Refuse what this machine cannot hold, before anything of it is made.
-
-        Raises:
-            ConfigError: with the options that ask for too much, or that there is nothing to learn.
-        """
-        if not len(model.team_states):
-            raise ConfigError(NOTHING)
+        super().must_fit(model)
         (states, actions), worlds = model.legal.shape, "num_envs_per_env_runner"
         played = 4 * states * (1 + actions)
         self.needs(worlds, "rollout_fragment_length", of=f"samples of {states:,} states", entries=played)
@@ -209,12 +226,11 @@ class ScalableACConfig(AlgorithmConfig):
 
 
 @dataclass
-class MeanFieldConfig(AlgorithmConfig):
+class MeanFieldConfig(BaselineConfig):
     """What MF-Q and MF-AC have in common."""
 
     hops: int = option(0, "training", "whose mean action a Q-function knows: agents within k hops of the own node")
     reward: Literal["own", "shared"] = option("own", "training", PPOConfig.fields()["reward"].metadata["doc"])
-    gamma: float | None = option(None, "training", "discount; None: the environment's own")
     critic_lr: float = option(0.02, "training", "step size of the Q-functions, by Adam")
     lr_decay: float = option(0.1, "training", "step sizes fall linearly to this fraction over total_env_steps")
     critic_width: int = option(32, "training", "neurons of a Q-function")
@@ -223,25 +239,14 @@ class MeanFieldConfig(AlgorithmConfig):
 
     def validate(self) -> None:
         super().validate()
-        check("gamma", self.gamma, lambda x: x is None or 0 < x < 1, "strictly between 0 and 1, or None")
         check("hops", self.hops, lambda x: whole(x) and x <= FAR, f"a non-negative integer, hops, at most {FAR:,}")
-        for name in self.STEPS:
-            check(name, getattr(self, name), lambda x: 0 < x <= STEEP, f"a positive number, at most {STEEP:g}")
-        for name in ("critic_width", "num_epochs", "minibatch_size"):
-            check(name, getattr(self, name), positive, "a positive integer")
-        check("critic_width", self.critic_width, lambda x: x % 2 == 0, "an even number, as neurons start in pairs")
         self.check_kinds()
 
-    STEPS: ClassVar[tuple[str, ...]] = ("critic_lr", "lr_decay")
+    COUNTS: ClassVar[tuple[str, ...]] = ("critic_width", "num_epochs", "minibatch_size")
+    PAIRED: ClassVar[tuple[str, ...]] = ("critic_width",)
 
     def must_fit(self, model: LocalModel) -> None:
-        """Refuse what this machine cannot hold, before anything of it is made.
-
-        Raises:
-            ConfigError: with the options that ask for too much, or that there is nothing to learn.
-        """
-        if not len(model.team_states):
-            raise ConfigError(NOTHING)
+        super().must_fit(model)
         worlds, steps, (states, actions) = "num_envs_per_env_runner", "rollout_fragment_length", model.legal.shape
         kept = 2 * states + states * actions * (2 * actions + 4) + 8 * model.population
         self.needs(worlds, steps, of=f"samples of {states:,} states", entries=kept)

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mfnet_agents.baselines.config import FAR, NOTHING, STEEP, MFACConfig
-from mfnet_agents.config import AUTO, AlgorithmConfig, ConfigError, check, option, positive
+from mfnet_agents.baselines.config import FAR, BaselineConfig, MFACConfig
+from mfnet_agents.config import AUTO, ConfigError, check, option, positive
 from mfnet_envs.simulator import step_bytes
 from mfnet_envs.words import optional_package
 
@@ -20,11 +20,10 @@ MOST_CHOICES = 512  # shares that a team chooses among
 
 
 @dataclass
-class VDNConfig(AlgorithmConfig):
+class VDNConfig(BaselineConfig):
     """Value decomposition over teams (Sunehag et al., 2018)."""
 
     parts: int = option(2, "training", "a team is split among its actions in so many equal parts at most; 1: never")
-    gamma: float | None = option(None, "training", "discount; None: the environment's own")
     critic_lr: float = option(0.01, "training", "step size of the values, by Adam")
     lr_decay: float = option(0.1, "training", "step sizes fall linearly to this fraction over total_env_steps")
     critic_width: int = option(32, "training", "neurons of a team's value")
@@ -37,18 +36,13 @@ class VDNConfig(AlgorithmConfig):
     num_steps: int = option(32, "training", "steps of the values in an iteration")
     minibatch_size: int = option(128, "training", "samples, each of a whole network, of one step")
 
-    STEPS: ClassVar[tuple[str, ...]] = ("critic_lr", "lr_decay")
+    COUNTS: ClassVar[tuple[str, ...]] = ("parts", "critic_width", "replay", "num_steps", "minibatch_size")
+    PAIRED: ClassVar[tuple[str, ...]] = ("critic_width",)
 
     def validate(self) -> None:
         super().validate()
-        check("gamma", self.gamma, lambda x: x is None or 0 < x < 1, "strictly between 0 and 1, or None")
-        for name in self.STEPS:
-            check(name, getattr(self, name), lambda x: 0 < x <= STEEP, f"a positive number, at most {STEEP:g}")
         for name in ("explore", "last_explore"):
             check(name, getattr(self, name), lambda x: 0 <= x <= 1, "between 0 and 1")
-        for name in ("parts", "critic_width", "replay", "num_steps", "minibatch_size"):
-            check(name, getattr(self, name), positive, "a positive integer")
-        check("critic_width", self.critic_width, lambda x: x % 2 == 0, "an even number, as neurons start in pairs")
         self.check_kinds()
 
     def choices(self, model: LocalModel) -> int:
@@ -56,13 +50,7 @@ class VDNConfig(AlgorithmConfig):
         return math.comb(self.parts + model.num_actions - 1, self.parts)
 
     def must_fit(self, model: LocalModel) -> None:
-        """Refuse what this machine cannot hold, before anything of it is made.
-
-        Raises:
-            ConfigError: with the options that ask for too much, or that there is nothing to learn.
-        """
-        if not len(model.team_states):
-            raise ConfigError(NOTHING)
+        super().must_fit(model)
         if (choices := self.choices(model)) > MOST_CHOICES:
             raise ConfigError(
                 f"parts={self.parts} of {model.num_actions} actions make {choices:,} choices, and {MOST_CHOICES} are "
@@ -108,10 +96,9 @@ class QMIXConfig(VDNConfig):
 
 
 @dataclass
-class ConsensusACConfig(AlgorithmConfig):
+class ConsensusACConfig(BaselineConfig):
     """Networked actor-critic by consensus (Zhang et al., 2018)."""
 
-    gamma: float | None = option(None, "training", "discount; None: the environment's own")
     rounds: int = option(1, "training", "times that neighbours average their weights after a step")
     critic_lr: float = option(0.5, "training", "step size of the critics, where features have length 1")
     actor_lr: float = option(0.03, "training", "step size of the policies, by Adam")
@@ -123,13 +110,11 @@ class ConsensusACConfig(AlgorithmConfig):
     observe: int | str = option("own", "training", MFACConfig.fields()["observe"].metadata["doc"])
     clock: bool | str = option(AUTO, "training", MFACConfig.fields()["clock"].metadata["doc"])
 
+    STEPS: ClassVar[tuple[str, ...]] = ("critic_lr", "actor_lr", "lr_decay")
+    COUNTS: ClassVar[tuple[str, ...]] = ("rounds", "num_epochs", "minibatch_size", "actor_width")
+
     def validate(self) -> None:
         super().validate()
-        check("gamma", self.gamma, lambda x: x is None or 0 < x < 1, "strictly between 0 and 1, or None")
-        for name in ("critic_lr", "actor_lr", "lr_decay"):
-            check(name, getattr(self, name), lambda x: 0 < x <= STEEP, f"a positive number, at most {STEEP:g}")
-        for name in ("rounds", "num_epochs", "minibatch_size", "actor_width"):
-            check(name, getattr(self, name), positive, "a positive integer")
         check("rounds", self.rounds, lambda x: x <= FAR, f"at most {FAR:,}")
         self.check_kinds()
 
@@ -139,8 +124,7 @@ class ConsensusACConfig(AlgorithmConfig):
         Raises:
             ConfigError: with the options that ask for too much, or that there is nothing to learn.
         """
-        if not len(model.team_states):
-            raise ConfigError(NOTHING)
+        super().must_fit(model)
         (states, actions), nodes = model.legal.shape, model.network.num_nodes
         features = 1 + 2 * nodes * model.num_groups + states * actions
         self.needs("rounds", of=f"rounds of {nodes:,} critics of all", entries=nodes * features // max(1, self.rounds))

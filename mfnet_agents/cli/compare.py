@@ -59,7 +59,7 @@ def hours(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     needs("torch", "agents")
-    from mfnet_agents.comparison import exports, runner
+    from mfnet_agents.comparison import exports
     from mfnet_agents.comparison.standings import Standings
     from mfnet_agents.progress import choose
 
@@ -74,14 +74,8 @@ def run(options: argparse.Namespace) -> int:
         left = sum(not folder.is_done(job) for job in jobs)
         shown.say(f"{folder.path}: {left} of {len(jobs)} jobs to run")
 
-        def tell(event: Any) -> None:
-            if options.json:
-                print_json({"event": "job", **event.to_dict()})
-            else:
-                shown.say(event.sentence)
-
         try:
-            runner.execute(folder, plan, workers=options.jobs or cores(), tell=tell, hours=options.hours)
+            execute(folder, plan, options, shown)
         except KeyboardInterrupt:
             place = shlex.quote(str(folder.path))
             done = sum(folder.is_done(job) for job in jobs)
@@ -127,6 +121,23 @@ def plan_of(options: argparse.Namespace) -> tuple[Any, Any]:
     if options.resume and folder.is_begun():
         folder.must_be_of(plan)
     return plan, folder
+
+
+def execute(folder: Any, plan: Any, options: argparse.Namespace, shown: Any) -> None:
+    """Run the jobs that are left, each told as it ends.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; what is done is kept.
+    """
+    from mfnet_agents.comparison import runner
+
+    def tell(event: Any) -> None:
+        if options.json:
+            print_json({"event": "job", **event.to_dict()})
+        else:
+            shown.say(event.sentence)
+
+    runner.execute(folder, plan, workers=options.jobs or cores(), tell=tell, hours=options.hours)
 
 
 def cores() -> int:

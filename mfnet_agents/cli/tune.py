@@ -21,7 +21,7 @@ from mfnet_agents.cli.arguments import (
     positive,
     print_json,
 )
-from mfnet_agents.cli.compare import cores, hours
+from mfnet_agents.cli.compare import execute, hours
 
 HELP = "search a learner's step sizes on an environment, and write a preset"
 
@@ -48,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     needs("torch", "agents")
-    from mfnet_agents.comparison import runner, search, tuning
+    from mfnet_agents.comparison import search, tuning
     from mfnet_agents.comparison.plan import ComparisonFolder, write_json
     from mfnet_agents.progress import choose
     from mfnet_envs import tables
@@ -70,14 +70,8 @@ def run(options: argparse.Namespace) -> int:
         if not folder.is_begun():
             folder.begin(plan, command=shlex.join(["mfnet", *sys.argv[1:]]))
 
-        def tell(event: Any) -> None:
-            if options.json:
-                print_json({"event": "job", **event.to_dict()})
-            else:
-                shown.say(event.sentence)
-
         try:
-            runner.execute(folder, plan, workers=options.jobs or cores(), tell=tell, hours=options.hours)
+            execute(folder, plan, options, shown)
         except KeyboardInterrupt:
             shown.say("stopped; the same command with --resume goes on")
             return 130
