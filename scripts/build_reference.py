@@ -223,7 +223,7 @@ def _usage(action: argparse.Action) -> str:
     """An argument as it is typed."""
     names = action.metavar or (f"{{{','.join(map(str, action.choices))}}}" if action.choices else action.dest.upper())
     value = names if isinstance(names, str) else " ".join(names)
-    many = {"*": f"[{value} ...]", "+": f"{value} ...", "?": f"[{value}]", 0: ""}.get(action.nargs, value)  # type: ignore[call-overload]
+    many = {"*": f"[{value} ...]", "+": f"{value} ...", "?": f"[{value}]", "0": ""}.get(str(action.nargs), value)
     return " ".join(filter(None, [", ".join(action.option_strings), many]))
 
 

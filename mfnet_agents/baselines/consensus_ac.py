@@ -21,15 +21,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from mfnet_agents.algorithm import Algorithm, information_of
 from mfnet_agents.baselines.config_teams import ConsensusACConfig
-from mfnet_agents.baselines.ppo import policy_like_ours
+from mfnet_agents.baselines.ppo import PlaysLikeOurs, policy_like_ours
 from mfnet_agents.checkpoint import generator_state, set_generator_state
 from mfnet_agents.config import AlgorithmConfig
 from mfnet_agents.dec_neural_ac.ascent import Adam
 from mfnet_agents.dec_neural_ac.sampling import Law, Rollout, Sampler
 from mfnet_agents.nets import DTYPE, TwoLayer
-from mfnet_agents.policies.individual import IndividualPolicy, Seen
+from mfnet_agents.policies.individual import Seen
 from mfnet_envs.arrays import Floats
 from mfnet_envs.model import LocalModel
 from mfnet_envs.network import StateNetwork
@@ -95,7 +94,7 @@ class Heard(NamedTuple):
         return Heard(*(part[some] for part in self))
 
 
-class ConsensusAC(Algorithm):
+class ConsensusAC(PlaysLikeOurs):
     """See the head of this file.
 
     Attributes:
@@ -124,14 +123,6 @@ class ConsensusAC(Algorithm):
         d = 1 + 2 * nodes * model.num_groups
         self.v = np.zeros((nodes, d))
         self.l = np.zeros((nodes, d + len(model.team_states) * model.num_actions))
-
-    @property
-    def policy(self) -> IndividualPolicy:
-        return self.learned
-
-    @property
-    def information(self) -> str:
-        return information_of(self.config.observe, getattr(self.learned, "clock", False))
 
     @property
     def needs(self) -> str:

@@ -25,12 +25,12 @@ from torch import Tensor
 from mfnet_agents.algorithm import Algorithm, information_of
 from mfnet_agents.baselines.config import MeanFieldConfig, MFACConfig, MFQConfig
 from mfnet_agents.baselines.individuals import Crew, Lives
-from mfnet_agents.baselines.ppo import policy_like_ours
+from mfnet_agents.baselines.ppo import PlaysLikeOurs, policy_like_ours
 from mfnet_agents.checkpoint import generator_state, set_generator_state
 from mfnet_agents.config import AlgorithmConfig
 from mfnet_agents.dec_neural_ac.ascent import Adam
 from mfnet_agents.nets import DTYPE, TwoLayer, product
-from mfnet_agents.policies.individual import IndividualPolicy, Seen, bounded
+from mfnet_agents.policies.individual import Seen, bounded
 from mfnet_envs.arrays import Bools, Floats, Ints
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy, uniform
@@ -325,7 +325,7 @@ class MFQ(MeanField):
         return {"temperature": self._temperature()}
 
 
-class MFAC(MeanField):
+class MFAC(PlaysLikeOurs, MeanField):
     """Mean-field actor-critic: policies pi(a | s, n) with weights of their own, the class of DEC-NEURAL-AC's."""
 
     config: MFACConfig
@@ -337,14 +337,6 @@ class MFAC(MeanField):
     def begin(self, key: np.random.SeedSequence) -> None:
         self.learned = policy_like_ours(self.config, self.model, key)
         self.ascent = Adam(torch.zeros((2, *self.learned.theta.shape), dtype=DTYPE), 1e-5)
-
-    @property
-    def policy(self) -> IndividualPolicy:
-        return self.learned
-
-    @property
-    def information(self) -> str:
-        return information_of(self.config.observe, getattr(self.learned, "clock", False))
 
     def improve(self, batch: Batch, clock: Ints) -> dict[str, float]:
         """A step along sum_i (Q(a_i) - sum_a pi Q) grad log pi(a_i), advantages brought to deviation 1."""

@@ -255,7 +255,26 @@ class Individuals:
 VIEWS: dict[str, type[Teams] | type[Individuals]] = {"teams": Teams, "individuals": Individuals}
 
 
-class PPO(Algorithm):
+class PlaysLikeOurs(Algorithm):
+    """A learner whose policy is of DEC-NEURAL-AC's classes.
+
+    Attributes:
+        learned: that policy.
+    """
+
+    config: PPOConfig | MFACConfig | ConsensusACConfig
+    learned: IndividualPolicy
+
+    @property
+    def policy(self) -> IndividualPolicy:
+        return self.learned
+
+    @property
+    def information(self) -> str:
+        return information_of(self.config.observe, getattr(self.learned, "clock", False))
+
+
+class PPO(PlaysLikeOurs):
     """See the head of this file, and :class:`PPOConfig` for the options.
 
     Attributes:
@@ -280,14 +299,6 @@ class PPO(Algorithm):
         self.learner = VIEWS[settings.view](model, settings, law, gamma, self.rng)
         self.values = Values(model, self.learner.nodes, settings, critic)
         self.ascent = Adam(torch.zeros((2, *self.learned.theta.shape), dtype=DTYPE), 1e-5)
-
-    @property
-    def policy(self) -> IndividualPolicy:
-        return self.learned
-
-    @property
-    def information(self) -> str:
-        return information_of(self.config.observe, getattr(self.learned, "clock", False))
 
     @property
     def needs(self) -> str:

@@ -140,7 +140,7 @@ class Batch(NamedTuple):
 
     def at(self, some: Ints) -> Batch:
         """Some of the samples."""
-        return Batch(*(part[some] for part in self))  # type: ignore[arg-type]
+        return Batch._make(part[some] for part in self)
 
 
 class VDN(Algorithm):

@@ -91,7 +91,7 @@ def requirements(extra: str) -> list[str]:
 
 def needed(requirement: str) -> Finding:
     """A library as it is asked for, such as ``numpy>=1.26,<3``, beside what is installed."""
-    name = re.match(r"[\w.-]+", requirement)[0]  # type: ignore[index]
+    name = re.split(r"[^\w.-]", requirement)[0]
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -108,7 +108,7 @@ def _fits(version: str, bounds: str) -> bool:
 
 
 def _numbers(version: str) -> list[int]:
-    numbers = [int(each) for each in re.match(r"[\d.]*", version)[0].split(".") if each]  # type: ignore[index]
+    numbers = [int(each) for each in re.split(r"[^\d.]", version)[0].split(".") if each]
     while numbers and numbers[-1] == 0:  # 3.0 is 3
         numbers.pop()
     return numbers

@@ -79,7 +79,8 @@ class Chart(NamedTuple):
 
     def interval(self, series: Series) -> tuple[Floats, Floats]:
         """Lower and upper end, at the line itself where no interval is known."""
-        return tuple(np.where(np.isfinite(end), end, series.y) for end in (series.low, series.high))  # type: ignore[return-value]
+        low, high = (np.where(np.isfinite(end), end, series.y) for end in (series.low, series.high))
+        return low, high
 
     def limits(self) -> tuple[float, float]:
         """The lowest and the highest value on the vertical axis, with some room."""
