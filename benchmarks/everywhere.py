@@ -7,7 +7,8 @@ and over worlds, added in quadrature; "lowest" is the worst seed. "gap closed" i
 the bound. Runs are kept in ``--out`` as they end and are not made twice: it may be stopped at any time.
 
 Row names: an instance, or instance:form with the form ``hop`` (policies see the crowds one hop away), ``bracket`` (the
-form with critics, 61k steps) or ``counted``. Networks of files are named by MFNET_TNTP or come with topohub.
+form with critics, 61k steps) or ``counted``. ``siouxfalls`` is read below the folder MFNET_TNTP (Transportation
+Networks for Research); other networks come with topohub.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from mfnet_envs.yardstick import Yardstick
 SEED = 20261128
 SHORT, LONG = 61_440, 122_880  # environment steps
 GRID, CITY, PACKET = "MFNet-Grid-v0", "MFNet-RideShareNYC-v0", "MFNet-Packet-v0"
+# its times are hundredths of an hour, its trips per hour
+SIOUX_FALLS = str(Path(os.environ.get("MFNET_TNTP", "."), "SiouxFalls", "SiouxFalls_net.tntp"))
 Instance = tuple[str, dict[str, Any], int, int]  # id, env_config, environment steps, worlds
 
 
@@ -69,7 +72,7 @@ INSTANCES: dict[str, Instance] = {
     "routing": ("MFNet-Routing-v0", {}, SHORT, 64),
     "abilene": (PACKET, {"network": "topohub:sndlib/abilene"}, SHORT, 32),
     "geant": (PACKET, {"network": "topohub:sndlib/geant"}, SHORT, 16),
-    "siouxfalls": ("MFNet-Routing-v0", {"network": "SiouxFalls", "population": 10_000}, SHORT, 8),
+    "siouxfalls": ("MFNet-Routing-v0", {"network": SIOUX_FALLS, "time_unit": 0.01, "population": 10_000}, SHORT, 8),
 }
 FORMS: dict[str, dict[str, Any]] = {
     "own": {},
