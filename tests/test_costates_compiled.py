@@ -157,9 +157,10 @@ def policies(model: LocalModel) -> list[IndividualPolicy]:
         inputs = IndividualPolicy.inputs(model, kind)  # type: ignore[arg-type]
         net = TwoLayer.create(rng, len(model.team_states), inputs, width, symmetric=False)
         found.append(IndividualPolicy(model, net, kind, 2.0))  # type: ignore[arg-type]
-    inputs = ObservingPolicy.width_of_inputs(model, 1, False)
-    net = TwoLayer.create(rng, len(model.team_states), inputs, width, symmetric=False)
-    return [*found, ObservingPolicy(model, net, 2.0, hops=1, clock=False)]
+    for hops, clock in ((1, False), (None, True)):
+        net = TwoLayer.create(rng, *ObservingPolicy.networks(model, hops, clock), width, symmetric=False)
+        found.append(ObservingPolicy(model, net, 2.0, hops=hops, clock=clock))
+    return found
 
 
 @pytest.mark.parametrize("population", [60, 5000])  # one whose policies are tabulated, and one that is too large

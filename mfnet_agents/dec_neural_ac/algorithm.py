@@ -244,12 +244,14 @@ def make_policy(model: LocalModel, settings: DecNeuralACConfig, key: np.random.S
     kind: Any = IndividualPolicy if individual else CompositionPolicy
     hops = None if settings.observe == "own" else int(settings.observe)
     clock, sees_more = bool(settings.clock), settings.observe != "own" or bool(settings.clock)
-    inputs = ObservingPolicy.width_of_inputs(model, hops, clock) if sees_more else kind.inputs(model, crowd)
+    count, inputs = len(model.team_states), kind.inputs(model, crowd)
+    if sees_more:
+        count, inputs = ObservingPolicy.networks(model, hops, clock)
     width, symmetric = int(settings.actor_width), bool(settings.symmetric_start)
     if settings.weights == "shared":
         net = TwoLayer.keyed(key, np.arange(1), SharedPolicy.width_of_inputs(model), width, symmetric=symmetric)
         return SharedPolicy(model, net, settings.temperature, clock=clock)
-    net = TwoLayer.keyed(key, np.arange(len(model.team_states)), inputs, width, symmetric=symmetric)
+    net = TwoLayer.keyed(key, np.arange(count), inputs, width, symmetric=symmetric)
     if sees_more:
         return ObservingPolicy(model, net, settings.temperature, hops=hops, clock=clock)
     if individual:

@@ -2,6 +2,11 @@
 
 Other classes of policies than (3): with ``hops`` an agent is told the crowds of all nodes within k hops (k = 0: of all
 groups at its own), with ``clock`` the step of the turn. Executed alone by every agent, as before.
+
+Who hears of crowds has a network (13) for each *action* of a state. With one for all of them, told by e_a which, the
+weights of a crowd are everybody's: that a car more next door draws agents there, and to no other node, has to be made
+of corners of relu. Policies then answer sharply to single cars, costates that are pulled back through such answers grow
+from step to step, and learning ends lower (docs/results.md).
 """
 
 from __future__ import annotations
@@ -14,18 +19,21 @@ import torch
 from torch import Tensor
 
 from mfnet_agents.nets import DTYPE, TwoLayer, product
-from mfnet_agents.policies.individual import Answers, IndividualPolicy, Seen, blocks, bounded
+from mfnet_agents.policies.individual import Answers, IndividualPolicy, Seen, blocks, bounded, runs
 from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.model import LocalModel
 
 HARMONICS = 3  # of a turn of the clock, a sine and a cosine each
+LOOKED_AT = 64  # samples of what a team sees that are held for each of its networks, at least
 FEW = 4  # rows of a team evaluated at a time: no two worlds see the same, and few worlds are played
 
 
 class ObservingPolicy(IndividualPolicy):
-    """pi(a | s, n_s, crowds within k hops, time of the turn), one network (13) for each state that has a choice.
+    """pi(a | s, n_s, crowds within k hops, time of the turn).
 
     Args:
+        net: for each state that has a choice, one network whose input is (what is seen, e_a); with ``hops`` A of them,
+            one for each action, whose input is (what is seen, 1): see :meth:`networks`.
         hops: None, or k. clock: whether the time of a turn is seen; the own crowd is then taken beside what is usual at
             that time.
     """
@@ -42,6 +50,8 @@ class ObservingPolicy(IndividualPolicy):
             own = model.network.node_of[model.team_states]
             self._near, self._is_near = torch.as_tensor(index[own]), torch.as_tensor(mask[own], dtype=DTYPE)
         super().__init__(model, net, "bounded", temperature)
+        self._each = 1 if hops is None else model.num_actions  # networks of a state
+        self.legal = self.legal.reshape(self._each * len(self.states), -1)
 
     def _made_on(self, model: LocalModel) -> Self:
         if self.clock and model.period != self.model.period:
@@ -56,11 +66,13 @@ class ObservingPolicy(IndividualPolicy):
         return FEW
 
     @staticmethod
-    def width_of_inputs(model: LocalModel, hops: int | None, clock: bool) -> int:
-        """Length of the network's input (what is seen, e_a)."""
-        groups = len(np.unique(model.groups[model.team_states % model.network.layers]))
-        near = 0 if hops is None else 2 * groups * model.network.hops(hops)[0].shape[1]
-        return 2 + 2 * HARMONICS * clock + near + model.num_actions
+    def networks(model: LocalModel, hops: int | None, clock: bool) -> tuple[int, int]:
+        """How many networks there are, and the length of their input."""
+        groups, teams = len(np.unique(model.groups[model.team_states % model.network.layers])), len(model.team_states)
+        own = 2 + 2 * HARMONICS * clock
+        if hops is None:
+            return teams, own + model.num_actions
+        return teams * model.num_actions, own + 2 * groups * model.network.hops(hops)[0].shape[1] + 1
 
     def teams(self, counts: Ints, t: int = 0) -> Floats:
         network = self.model.network
@@ -96,12 +108,38 @@ class ObservingPolicy(IndividualPolicy):
     def _near_slopes(self, u: Tensor, some: slice) -> Tensor:
         """d f_s(u, e_a) / d u of the features that tell of crowds nearby: ``(T, L, A, 2 D G)``."""
         own, near = u.shape[2], 2 * self._near.shape[1] * self._usual_near.shape[1]
-        back, scale = self.theta[some, own - near : own].transpose(1, 2), self.net.scale[some, None, None]
+        mine = self._mine(some)
+        back, scale = self.theta[mine, own - near : own].transpose(1, 2), self.net.scale[mine, None, None]
         found = []
-        for part in blocks(u, self._block):
-            on = torch.where(self._hidden(part, some) > 0, scale, 0.0)
+        for part in blocks(self._for_each(u), self._block):
+            on = torch.where(self._hidden(part, mine) > 0, scale, 0.0)
             found.append(product(on.flatten(1, 2), back).reshape(*on.shape[:3], near))
-        return torch.cat(found, 1)[:, : u.shape[1]]
+        return self._side_by_side(torch.cat(found, 1)[:, : u.shape[1]])
+
+    # -- several networks of a state
+
+    def _mine(self, some: slice) -> slice:
+        """The networks of some teams."""
+        return slice(some.start * self._each, some.stop * self._each)
+
+    def _for_each(self, u: Tensor) -> Tensor:
+        """What teams see ``(T, L, F)``, for each of their networks."""
+        return u.repeat_interleave(self._each, 0)
+
+    def _side_by_side(self, answers: Tensor) -> Tensor:
+        """``(T, L, A, ...)`` of teams, from their networks' ``(networks, L, 1 or A, ...)``."""
+        return answers.unflatten(0, (-1, self._each)).transpose(1, 2).flatten(2, 3)
+
+    def _runs(self) -> list[slice]:
+        seen = self._each * LOOKED_AT * (self.theta.shape[1] - 1)
+        return runs(len(self.states), max(self._block * self.model.num_actions * self.net.width, seen))
+
+    def _logits_of(self, u: Tensor, some: slice) -> Tensor:
+        return self._side_by_side(super()._logits_of(self._for_each(u), self._mine(some)))
+
+    def _slope(self, u: Tensor, weights: Tensor, some: slice) -> Tensor:
+        apart = weights.unflatten(2, (self._each, -1)).transpose(1, 2).flatten(0, 1)
+        return super()._slope(self._for_each(u), apart, self._mine(some))
 
     def score_along(self, seen: Seen, weights: Floats) -> Tensor:
         told = self._told(seen.crowd[:, :, self._choosing], seen.clock)
