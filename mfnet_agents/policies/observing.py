@@ -128,7 +128,7 @@ class ObservingPolicy(IndividualPolicy):
 
     def _side_by_side(self, answers: Tensor) -> Tensor:
         """``(T, L, A, ...)`` of teams, from their networks' ``(networks, L, 1 or A, ...)``."""
-        return answers.unflatten(0, (-1, self._each)).transpose(1, 2).flatten(2, 3)
+        return answers.reshape(-1, self._each, *answers.shape[1:]).transpose(1, 2).flatten(2, 3)
 
     def _runs(self) -> list[slice]:
         seen = self._each * LOOKED_AT * (self.theta.shape[1] - 1)
@@ -138,7 +138,7 @@ class ObservingPolicy(IndividualPolicy):
         return self._side_by_side(super()._logits_of(self._for_each(u), self._mine(some)))
 
     def _slope(self, u: Tensor, weights: Tensor, some: slice) -> Tensor:
-        apart = weights.unflatten(2, (self._each, -1)).transpose(1, 2).flatten(0, 1)
+        apart = weights.reshape(*weights.shape[:2], self._each, -1).transpose(1, 2).flatten(0, 1)
         return super()._slope(self._for_each(u), apart, self._mine(some))
 
     def score_along(self, seen: Seen, weights: Floats) -> Tensor:
