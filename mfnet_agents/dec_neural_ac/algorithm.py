@@ -187,6 +187,7 @@ class DecNeuralAC(Algorithm):
         settings = self.config.resolved(self.model)
         teams, nodes, states = len(self.model.team_states), self.model.network.num_nodes, self.model.network.num_states
         networks = 1 if settings.weights == "shared" else teams
+        networks *= self.model.num_actions if settings.observe != "own" else 1
         sizes: dict[str, tuple[int, ...]] = {"actor_signs": (networks, int(settings.actor_width))}
         worlds = int(settings.num_envs_per_env_runner)
         if settings.form != "costate":

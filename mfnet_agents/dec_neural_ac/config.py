@@ -72,7 +72,8 @@ STEEP = 1e6  # no step size and no temperature is larger
 LONG_RUN_GAMMA = 0.99  # least discount of costates where the long-run average counts
 COSTATE_LR = 0.1
 EN_ROUTE_LR = 0.07  # in the long run of models with states in transit: costates vary more, and larger steps overshoot
-HEARING: dict[str, Any] = {"actor_width": 8, "actor_lr": 0.02}  # of networks for each action, fed by many crowds
+# Policies that hear of crowds have a network for each action: fewer neurons do, and their steps are this much smaller.
+HEARING_WIDTH, HEARING_STEP = 8, 0.4
 LONG_RUN = 31_000  # environment steps from which the practical mode lets its step sizes fall
 
 
@@ -308,11 +309,13 @@ class DecNeuralACConfig(AlgorithmConfig):
             chosen["clock"] = form == "costate" and model.period is not None
         if chosen.get("sampling") == "by criterion":
             chosen["sampling"] = "restart" if model.headline.criterion == "discounted" else "stationary"
-        if self.observe != "own":
-            chosen |= {name: value for name, value in HEARING.items() if name in chosen}
+        hears = self.observe != "own"
+        if hears and "actor_width" in chosen:
+            chosen["actor_width"] = HEARING_WIDTH
         if chosen.get("actor_lr") == "by model":
             for_ever = model.headline.criterion != "discounted" and model.episode_steps is None
-            chosen["actor_lr"] = EN_ROUTE_LR if for_ever and model.transit.any() else COSTATE_LR
+            step = EN_ROUTE_LR if for_ever and model.transit.any() else COSTATE_LR
+            chosen["actor_lr"] = HEARING_STEP * step if hears else step
         gamma = model.gamma if self.gamma is None else self.gamma
         if self.gamma is None and form == "costate" and chosen.get("sampling", self.sampling) == "stationary":
             gamma = max(gamma, LONG_RUN_GAMMA)
