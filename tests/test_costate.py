@@ -18,6 +18,7 @@ from mfnet_agents.dec_neural_ac.costates import Costates, Fragment, Pullback
 from mfnet_agents.dec_neural_ac.landing import landings
 from mfnet_agents.dec_neural_ac.sampling import Sampler
 from mfnet_agents.dec_neural_ac.terminal import TerminalCritic
+from mfnet_agents.policies.observing import ObservingPolicy
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.model import Branch, LocalModel
 from mfnet_envs.policy import Policy, TablePolicy, uniform
@@ -395,6 +396,44 @@ def test_execution_reads_what_it_says(observe: Any) -> None:
         more = counts[:1].copy()
         more[0, 9] += 5  # the infected beside
         assert not np.array_equal(algo.policy.individual(more)[0, 8], pi[0])
+
+
+@pytest.mark.parametrize("id", ["MFNet-SIS-v0", "MFNet-Grid-v0"])
+def test_who_hears_has_a_network_for_each_action(id: str) -> None:
+    """What one network learns of a crowd next door moves its own action of its own state against the others, and those
+    not against each other."""
+    policy = algorithm(id, {"population": 60}, observe=1).learned
+    assert isinstance(policy, ObservingPolicy)
+    model, rng = policy.model, np.random.default_rng(0)
+    teams, actions = model.legal[model.team_states].shape
+    assert len(policy.theta) == teams * actions
+    counts = rng.integers(0, 30, (6, model.network.num_states))
+    team = int(np.argmax(model.legal[model.team_states].sum(1)))  # one with several neighbours
+    choices = np.flatnonzero(model.legal[model.team_states[team]])
+    policy.update(policy.theta + torch.as_tensor(rng.normal(size=policy.theta.shape)))
+    before = np.log(np.maximum(policy.teams(counts), 1e-300))
+    theta = policy.theta.clone()
+    theta[team * actions + choices[0]] *= 1.5
+    policy.update(theta)
+    change = np.log(np.maximum(policy.teams(counts), 1e-300)) - before
+    assert np.abs(np.delete(change, team, 1)).max() == 0
+    moved = change[:, team, choices] - change[:, team, choices[1:2]]
+    assert np.abs(moved[:, 0]).min() > 1e-3
+    np.testing.assert_allclose(moved[:, 1:], 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("id", "own", "hearing"),
+    [("MFNet-Grid-v0", (32, 0.1), (8, 0.04)), ("MFNet-RideShareNYC-v0", (32, 0.07), (8, 0.028))],
+)
+def test_who_hears_takes_smaller_steps(id: str, own: tuple[int, float], hearing: tuple[int, float]) -> None:
+    """Unless told otherwise."""
+    model, config = mfnet_envs.make_model(id), DecNeuralACConfig().environment(id)
+    for observe, expected in (("own", own), (1, hearing)):
+        settled = config.copy().training(observe=observe).resolved(model)
+        assert (settled.actor_width, settled.actor_lr) == (expected[0], pytest.approx(expected[1]))
+    settled = config.copy().training(observe=1, actor_width=16, actor_lr=0.05).resolved(model)
+    assert (settled.actor_width, settled.actor_lr) == (16, 0.05)
 
 
 # -- the terminal critic

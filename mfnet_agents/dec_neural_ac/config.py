@@ -70,10 +70,8 @@ COSTATE_TABLES = 6  # of active states and actions, for each sample: flows, what
 FAR = 1_000_000  # hops
 STEEP = 1e6  # no step size and no temperature is larger
 LONG_RUN_GAMMA = 0.99  # least discount of costates where the long-run average counts
-COSTATE_LR = 0.1
-EN_ROUTE_LR = 0.07  # in the long run of models with states in transit: costates vary more, and larger steps overshoot
-# Policies that hear of crowds have a network for each action: fewer neurons do, and their steps are this much smaller.
-HEARING_WIDTH, HEARING_STEP = 8, 0.4
+COSTATE_LR, EN_ROUTE_LR = 0.1, 0.07  # long runs with states in transit: costates vary more, larger steps overshoot
+HEARING_WIDTH, HEARING_STEP = 8, 0.4  # of each action's network where crowds nearby are heard; steps are smaller there
 LONG_RUN = 31_000  # environment steps from which the practical mode lets its step sizes fall
 
 
@@ -249,8 +247,8 @@ class DecNeuralACConfig(AlgorithmConfig):
                 f"law='counted' needs critic_form='costate', the form that reads a law; leave the options of critics "
                 f"alone ({', '.join(OF_CRITICS[:3])} ...)"
             )
-        sees_more = [name for name, plain in (("observe", "own"), ("clock", False)) if getattr(self, name) != plain]
-        sees_more = [name for name in sees_more if getattr(self, name) != AUTO]
+        plain = {"observe": "own", "clock": False}
+        sees_more = [name for name in plain if getattr(self, name) not in (plain[name], AUTO)]
         if sees_more and self.form != "costate":
             name = sees_more[0]
             raise ConfigError(
@@ -310,8 +308,7 @@ class DecNeuralACConfig(AlgorithmConfig):
         if chosen.get("sampling") == "by criterion":
             chosen["sampling"] = "restart" if model.headline.criterion == "discounted" else "stationary"
         hears = self.observe != "own"
-        if hears and "actor_width" in chosen:
-            chosen["actor_width"] = HEARING_WIDTH
+        chosen |= {"actor_width": HEARING_WIDTH} if hears and "actor_width" in chosen else {}
         if chosen.get("actor_lr") == "by model":
             for_ever = model.headline.criterion != "discounted" and model.episode_steps is None
             step = EN_ROUTE_LR if for_ever and model.transit.any() else COSTATE_LR
@@ -328,14 +325,11 @@ class DecNeuralACConfig(AlgorithmConfig):
             chosen["critic_lr"] = natural_step_size(gamma, self.critic_steps)
         if chosen.get("actor_lr") == FORMS["paper"]["actor_lr"]:
             per_iteration = dataclasses.replace(self, gamma=gamma).env_steps_per_iteration
-            iterations = max(1, self.total_env_steps // per_iteration)
-            chosen["actor_lr"] = iterations**-0.5
+            chosen["actor_lr"] = max(1, self.total_env_steps // per_iteration) ** -0.5
         if chosen.get("score") == "booked":
             rationed = model.quota is not None and model.branch_rewards() is not None and model.period is None
-            alone = (
-                chosen.get("policy", self.policy) == "individual" and chosen.get("critic_form", self.critic_form) == "v"
-            )
-            chosen["score"] = "unserved" if rationed and alone else "all"
+            policy, critic = (chosen.get(name, getattr(self, name)) for name in ("policy", "critic_form"))
+            chosen["score"] = "unserved" if rationed and policy == "individual" and critic == "v" else "all"
         if chosen.get("energy_law") == "by size":
             chosen["energy_law"] = self._law_that_fits(model, chosen.get("policy", self.policy))
         if chosen.get("energy_samples") == "by law":
