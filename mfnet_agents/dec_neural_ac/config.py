@@ -71,7 +71,7 @@ FAR = 1_000_000  # hops
 STEEP = 1e6  # no step size and no temperature is larger
 LONG_RUN_GAMMA = 0.99  # least discount of costates where the long-run average counts
 COSTATE_LR, EN_ROUTE_LR = 0.1, 0.07  # long runs with states in transit: costates vary more, larger steps overshoot
-HEARING_WIDTH, HEARING_STEP = 8, 0.4  # of each action's network where crowds nearby are heard; steps are smaller there
+HEARING_WIDTH, HEARING_STEP = 8, 0.5  # of each action's network where crowds nearby are heard; steps are smaller there
 LONG_RUN = 31_000  # environment steps from which the practical mode lets its step sizes fall
 
 
