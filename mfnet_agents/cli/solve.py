@@ -225,7 +225,7 @@ def probe(config: Any) -> Probed:
     each = [seconds_a_world(model, rule, config.backend) for rule in rules.values()]
     learnt = seconds_a_world(model, algorithm.policy, config.backend)
     one = steps // (algorithm.iteration - 1)
-    return Probed(one, spent / steps, learnt, sum(each) + 2 * learnt, config.num_envs_per_env_runner, model)
+    return Probed(one, spent / steps, learnt, sum(each) + 2 * learnt, algorithm.sampler.worlds, model)
 
 
 def seconds_a_world(model: Any, policy: Any, backend: str) -> float:
@@ -239,7 +239,8 @@ def seconds_a_world(model: Any, policy: Any, backend: str) -> float:
         spent.append((time.perf_counter() - began) / LEAST)
     if tries[0] == tries[1]:
         return spent[1]
-    return max(spent[1], spent[0] + (spent[1] - spent[0]) * (length - tries[0]) / (tries[1] - tries[0]))
+    ahead: float = (spent[1] - spent[0]) * (length - tries[0]) / (tries[1] - tries[0])
+    return max(spent[1], spent[0] + ahead)
 
 
 class Plan(NamedTuple):
