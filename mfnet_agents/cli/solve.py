@@ -46,8 +46,9 @@ AT_LEAST, EXPORTING = 10.0, 15.0  # seconds to measure, whatever the time to lea
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", metavar="FILE",
-        help="a city (RL4AMOD's scenario_<city>.json, a folder with zones.csv and trips.csv, or manhattan, which comes "
-        "with the package) or a network (TNTP, GMNS, OSMnx, SNDlib, Topology Zoo, topohub:GROUP/NAME)",
+        help="a city (RL4AMOD's scenario_<city>.json, a folder with zones.csv and trips.csv, the TLC's trips in a parquet "
+        "file with a GeoJSON file of its zones beside it, or manhattan, which comes with the package) or a network "
+        "(TNTP, GMNS, OSMnx, SNDlib, Topology Zoo, topohub:GROUP/NAME)",
     )  # fmt: skip
     parser.add_argument(
         "--kind",
@@ -178,7 +179,7 @@ def read(file: str, kind: str | None) -> tuple[str, str]:
     from mfnet_envs import io
 
     path = Path(file)
-    is_city = path.suffix.lower() == ".json" or (path / "zones.csv").is_file() or file == "manhattan"
+    is_city = path.suffix.lower() in (".json", ".parquet") or (path / "zones.csv").is_file() or file == "manhattan"
     if is_city != (kind == "rideshare") and kind is not None:
         what = "a city, which --kind rideshare is for" if is_city else "no city, which --kind rideshare needs"
         raise UsageError(f"{file} is {what}")
