@@ -59,7 +59,7 @@ def test_in_steps_the_clock_decides_nothing_that_is_learnt(
         assert "learns for 64 steps, about" in capsys.readouterr().out
         assert probed.each == 8
         run = RunFolder.open(Path(f"at{pace}"))
-        found.append((run.algorithm(run.last).learned.theta.numpy().tobytes(), run.algorithm(run.best).iteration))
+        found.append((run.algorithm(run.last).get_state()[1]["theta"].tobytes(), run.algorithm(run.best).iteration))
         config = run.read("config.json")["config"]
         assert (config["evaluation_duration"], config["evaluation_interval"], config["backend"]) == (2, 2, "numpy")
     assert found[0] == found[1]

@@ -46,9 +46,9 @@ AT_LEAST, EXPORTING = 10.0, 15.0  # seconds to measure, whatever the time to lea
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", metavar="FILE",
-        help="a city (RL4AMOD's scenario_<city>.json, a folder with zones.csv and trips.csv, the TLC's trips in a parquet "
-        "file with a GeoJSON file of its zones beside it, or manhattan, which comes with the package) or a network "
-        "(TNTP, GMNS, OSMnx, SNDlib, Topology Zoo, topohub:GROUP/NAME)",
+        help="a city (RL4AMOD's scenario_<city>.json, a folder with zones.csv and trips.csv, the TLC's trips in a "
+        "parquet file with a GeoJSON file of its zones beside it, or manhattan, which comes with the package) or a "
+        "network (TNTP, GMNS, OSMnx, SNDlib, Topology Zoo, topohub:GROUP/NAME)",
     )  # fmt: skip
     parser.add_argument(
         "--kind",

@@ -63,14 +63,14 @@ def read_zones(path: str | os.PathLike[str], *, zone: str | None = None, toleran
             notes.say(f"zones are neighbours where their borders run along each other within {tolerance:.3g}")
         if not tolerance > 0:
             place.fail("all corners of its zones are one point")
-        borders = [pair for pair in combinations(sorted(sides), 2) if share_a_border(*map(sides.get, pair), tolerance)]
+        borders = [(v, w) for v, w in combinations(sorted(sides), 2) if share_a_border(sides[v], sides[w], tolerance)]
         alone = len(sides) - len({number for pair in borders for number in pair})
         if alone:
             notes.say(f"{alone} zones share a border with no other")
         return Zones({number: _centre(of) for number, of in rings.items()}, borders, notes.sentences())
 
 
-def share_a_border(a: Any, b: Any, tolerance: float) -> bool:
+def share_a_border(a: Floats, b: Floats, tolerance: float) -> bool:
     """Whether sides ``a (m, 2, 2)`` and ``b (n, 2, 2)``, from corner to corner, run along each other somewhere."""
     low, high = np.maximum(a.min((0, 1)), b.min((0, 1))), np.minimum(a.max((0, 1)), b.max((0, 1)))
     if (low > high + tolerance).any():
@@ -151,13 +151,14 @@ def _rings(here: Place, geometry: Any) -> list[Floats]:
 
 def _sides(ring: Floats) -> Floats:
     """``(n, 2, 2)`` from corner to corner, those without length left out."""
-    sides = np.stack([ring, np.roll(ring, -1, axis=0)], 1)
-    return sides[(sides[:, 0] != sides[:, 1]).any(1)]
+    sides: Floats = np.stack([ring, np.roll(ring, -1, axis=0)], 1)
+    return np.asarray(sides[(sides[:, 0] != sides[:, 1]).any(1)])
 
 
 def _centre(rings: list[Floats]) -> Floats:
     """The centroid of the largest ring; the mean of its corners where it has no area."""
-    best, most = rings[0].mean(0), 0.0
+    best: Floats = rings[0].mean(0)
+    most = 0.0
     for ring in rings:
         middle = ring.mean(0)
         (x, y), (u, v) = (ring - middle).T, (np.roll(ring, -1, axis=0) - middle).T
