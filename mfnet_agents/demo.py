@@ -186,7 +186,7 @@ def staircase(out: Path, steps: int, worlds: int) -> None:
         progress.say(f"{model.wording.labels.get(name, name)}: {yardstick.text(result.value, result.ci95)}")
 
     heuristics = model.heuristics()
-    common = {"worlds": worlds, "seed": REPORT_SEED}
+    common: dict[str, Any] = {"worlds": worlds, "seed": REPORT_SEED}
     found = measure(model, {**learnt, **heuristics}, **common, certificate=None, tell=tell).to_dict()["policies"]
     stairs = {str(radius): found[name] for radius, name in zip(RADII, learnt, strict=True)}
     folder.write("staircase.json", {"steps": steps, **common, "options": BRACKET, "runs": stairs})

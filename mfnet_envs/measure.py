@@ -21,6 +21,7 @@ import numpy as np
 
 from mfnet_envs import tables
 from mfnet_envs.arrays import Floats
+from mfnet_envs.backends import Backend
 from mfnet_envs.bounds import Certificate
 from mfnet_envs.evaluate import check_arguments, check_worlds, half_width, summary, worlds_of
 from mfnet_envs.model import LocalModel
@@ -240,6 +241,7 @@ def measure(
     seed: int = 0,
     certificate: Certificate | Literal["solve"] | None = "solve",
     tell: Tell | None = None,
+    backend: str | Backend | None = None,
 ) -> Measurement:
     """Play every policy in the same ``worlds`` fresh worlds over ``model.evaluation``.
 
@@ -248,6 +250,7 @@ def measure(
         seed: of the worlds; the same seed gives the same worlds and the same stream of random numbers.
         certificate: the model's, where it has been solved for already; None for none. Default: ``model.bound()``.
         tell: is shown every result when it is there.
+        backend: of the simulator, as :func:`mfnet_envs.evaluate` takes it; another one plays other worlds.
 
     Raises:
         TypeError: the model is an id, or a policy a name; no policies by name; no certificate.
@@ -261,7 +264,7 @@ def measure(
     yardstick = Yardstick.of(model, solved)
     results: dict[str, Result] = {}
     for name, policy in {RANDOM: uniform(model), **policies}.items():
-        per_world = worlds_of(model, policy, worlds=worlds, seed=seed)
+        per_world = worlds_of(model, policy, worlds=worlds, seed=seed, backend=backend)
         report = summary(model, per_world)
         results[name] = Result(*yardstick.read(report), report, yardstick.scale * per_world[yardstick.key])
         if tell is not None:

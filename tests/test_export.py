@@ -30,7 +30,18 @@ def solved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     port.mkdir()
     (port / "zones.csv").write_text(ZONES)
     (port / "trips.csv").write_text(TRIPS)
-    common = ["--env", "fleet=20", "--steps", "64", "--worlds", "4", "--out", str(place / "solved")]
+    common = [
+        "--backend",
+        "numpy",
+        "--env",
+        "fleet=20",
+        "--steps",
+        "64",
+        "--worlds",
+        "4",
+        "--out",
+        str(place / "solved"),
+    ]
     assert main(["solve", str(port), *common]) == 0
     return place / "solved"
 

@@ -21,6 +21,7 @@ PLAYED = 256  # steps of every world that the heuristic plays, about
 REACH = 3  # times 1 / (1 - gamma): where a discounted episode may end
 STEPS, BATCHES = 240, 8  # of Adam, each on one of so many batches of the crowds
 LR, FALL = 0.05, 0.1  # its step size, which falls linearly to this fraction
+KEPT = 2**25  # shares of lessons that are kept at most: on large networks those of some steps only
 DOUBT = 0.02  # part of the heuristic's play that is spread over all legal actions, so that others stay to be learnt
 
 
@@ -61,26 +62,40 @@ def imitate(policy: IndividualPolicy, teacher: Policy, worlds: int, rng: np.rand
         gradient = policy.score_along(some, along) / len(some.sizes)
         ascent.step_(theta, gradient, LR * (1 - (1 - FALL) * step / STEPS))
         policy.update(theta)
-    return len(fading)
+    return lessons(policy.model, worlds)
+
+
+def lessons(model: LocalModel, worlds: int) -> int:
+    """The environment steps that :func:`imitate` takes."""
+    return math.prod(_episodes(model, worlds))
+
+
+def _episodes(model: LocalModel, worlds: int) -> tuple[int, int]:
+    """How many steps the teacher's episodes have, and how many of them are played together."""
+    steps = model.evaluation[0]
+    if model.headline.criterion == "discounted":
+        steps = min(steps, math.ceil(REACH / (1 - model.gamma)))
+    return steps, max(1, round(worlds * PLAYED / steps))
 
 
 def _lessons(teacher: Policy, worlds: int, rng: np.random.Generator) -> tuple[Seen, Floats, Floats]:
     """``L`` samples of episodes from their first step on, since a heuristic may be a plan over time: what was seen,
-    what the teacher did ``(L, T, A)``, and how much that counts ``(L,)``."""
+    what the teacher did ``(L, T, A)``, and how much that counts ``(L,)``. Of a network with many states every few steps
+    are kept alone."""
     model, simulator = teacher.model, Simulator(teacher.model)
-    steps, gamma = model.evaluation[0], 1.0
-    if model.headline.criterion == "discounted":
-        gamma = model.gamma
-        steps = min(steps, math.ceil(REACH / (1 - gamma)))
-    together = max(1, round(worlds * PLAYED / steps))
+    steps, together = _episodes(model, worlds)
+    gamma = model.gamma if model.headline.criterion == "discounted" else 1.0
+    legal = model.legal[model.team_states]
+    every = math.ceil(steps * together * legal.size / KEPT)
     sizes, crowds, shares = [], [], []
     counts = simulator.reset(rng, together)
     for t in range(steps):
-        sizes.append(counts[:, model.team_states])
-        crowds.append(simulator.crowd(counts).astype(np.float64))
-        shares.append(teacher.teams(counts, t))
+        if t % every == 0:
+            sizes.append(counts[:, model.team_states])
+            crowds.append(simulator.crowd(counts).astype(np.float64))
+            shares.append(teacher.teams(counts, t))
         counts = teacher.play(simulator.at(t), counts, t, rng).next_counts
-    legal, clock = model.legal[model.team_states], np.arange(steps).repeat(together)
+    clock = np.arange(0, steps, every).repeat(together)
     wanted: Floats = (1 - DOUBT) * np.concatenate(shares) + DOUBT * legal / legal.sum(1, keepdims=True)
     fading: Floats = np.power(gamma, clock)
     return Seen(np.concatenate(sizes), np.concatenate(crowds), clock), wanted, fading

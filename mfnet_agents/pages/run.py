@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from gymnasium.error import Error
@@ -98,7 +98,7 @@ def _add_heuristics(run: Record, model: LocalModel, folder: RunFolder, progress:
     def tell(name: str, result: Result) -> None:
         progress.say(f"{labels.get(name, name)}: {text(result.value, result.ci95)}")
 
-    common = {"worlds": run.measured.worlds, "seed": run.measured.seed}
+    common: dict[str, Any] = {"worlds": run.measured.worlds, "seed": run.measured.seed}
     found = measure(model, model.heuristics(), **common, certificate=None, tell=tell)
     folder.write("heuristics.json", {**common, "policies": found.to_dict()["policies"]})
 

@@ -151,7 +151,7 @@ class IndividualPolicy(LearnedPolicy, independent=True):
 
     def __init__(self, model: LocalModel, net: TwoLayer, crowd_input: CrowdInput, temperature: float) -> None:
         super().__init__(model, net, crowd_input, temperature)
-        self._sizes = 1 << 5  # that were asked for so far
+        self._sizes = 1 << 3  # that were asked for so far
         self.forget()
 
     def on(self, model: LocalModel) -> Self:

@@ -32,8 +32,11 @@ MOST = 2_000_000  # agents of a world that can be followed one by one
 CROWDS, ROWS = 12, 200_000  # sizes that policy.csv lists at most, where that makes no more rows
 
 
-def export(folder: RunFolder, out: Path) -> list[Path]:
+def export(folder: RunFolder, out: Path, *, worlds: int = WORLDS) -> list[Path]:
     """Write the best policy of a finished run and what is known of it; the files, README.txt last.
+
+    Args:
+        worlds: whose flows are counted.
 
     Raises:
         ValueError: a policy that no file can hold. RunError: no finished run, or ``out`` holds other things.
@@ -54,7 +57,7 @@ def export(folder: RunFolder, out: Path) -> list[Path]:
             out.rmdir()
         raise
     saved, model = load_policy(out / POLICY, policy.model), policy.model
-    moved, largest = flows(model, policy, WORLDS, REPORT_SEED)
+    moved, largest = flows(model, policy, worlds, REPORT_SEED)
     crowds = _crowds(saved, largest)
     texts = {
         "policy.csv": _csv(("region", "step", "crowd", "to", "share"), _shares(saved, crowds)),

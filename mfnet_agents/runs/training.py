@@ -9,6 +9,7 @@ import platform
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
@@ -40,13 +41,15 @@ def train(
     progress: Progress | None = None,
     tensorboard: bool = True,
     command: str = "",
+    seconds: float = math.inf,
 ) -> dict[str, Any]:
     """Train to the end of the budget, or until Ctrl-C; returns what result.json holds.
 
     Args:
         algorithm: as built; with ``resume``, from the config that :func:`same_options` gives.
         folder: from ``RunFolder.create``, or from ``RunFolder.open`` to resume.
-        worlds: of the final measurement. heuristics: whether it includes the scenario's.
+        worlds: of the final measurement, in the backend of training. heuristics: whether it includes the scenario's.
+        seconds: by the clock, after which no further iteration begins; a run that ends so is finished like any other.
 
     Raises:
         ValueError: more worlds than this machine's memory holds.
@@ -63,7 +66,7 @@ def train(
     folder.own()
     try:
         _begin(algorithm, folder, progress, resume, command)
-        stopped = _loop(algorithm, folder, progress, tensorboard)
+        stopped = _loop(algorithm, folder, progress, tensorboard, seconds)
         result = _summary(algorithm, folder, stopped)
         folder.write("result.json", result)
         if not stopped:  # else somebody is waiting: no long evaluations
@@ -117,8 +120,9 @@ def _begin(algorithm: Algorithm, folder: RunFolder, progress: Progress, resume: 
         algorithm.save_to_path(folder.last)
 
 
-def _loop(algorithm: Algorithm, folder: RunFolder, progress: Progress, tensorboard: bool) -> bool:
-    """Iterate until the budget is spent or Ctrl-C asks to stop; returns whether it did."""
+def _loop(algorithm: Algorithm, folder: RunFolder, progress: Progress, tensorboard: bool, seconds: float) -> bool:
+    """Iterate until the budget or the time is spent, or Ctrl-C asks to stop; returns whether it did."""
+    until = time.perf_counter() + seconds
     budget, yardstick = algorithm.config.total_env_steps, algorithm.yardstick
     rows = folder.keep_rows(algorithm.iteration)
     evaluations = [row.get(f"evaluation/{yardstick.key}_mean", "") for row in rows]
@@ -143,13 +147,17 @@ def _loop(algorithm: Algorithm, folder: RunFolder, progress: Progress, tensorboa
     with _tensorboard(folder, algorithm.env_steps, tensorboard) as log, interruption() as asked:
         if not rows:
             note(_untrained(algorithm))
-        while algorithm.env_steps < budget and not asked.is_set():
+        over = algorithm.env_steps >= budget
+        while not over and not asked.is_set():
             result = algorithm.train()
-            if algorithm.env_steps >= budget and "evaluation" not in result:
+            over = algorithm.env_steps >= budget or time.perf_counter() >= until
+            if over and "evaluation" not in result:
                 result["evaluation"] = algorithm.evaluate()
             note(result)
         algorithm.save_to_path(folder.last)
     progress.stop()
+    if over and algorithm.env_steps < budget:
+        progress.say(f"the time to learn is over, after {algorithm.env_steps:,} of {budget:,} planned steps")
     return asked.is_set()
 
 
@@ -206,7 +214,12 @@ def _measurement(
     if best.iteration != algorithm.iteration:
         policies["best"] = best.policy
     found = measure(
-        algorithm.model, policies, worlds=worlds, seed=REPORT_SEED, certificate=algorithm.certificate
+        algorithm.model,
+        policies,
+        worlds=worlds,
+        seed=REPORT_SEED,
+        certificate=algorithm.certificate,
+        backend=algorithm.config.backend,
     ).to_dict()
     found["policies"].setdefault("best", found["policies"]["last"])
     result: dict[str, Any] = {name: dict(found["policies"][name]) for name in (RANDOM, "last", "best")}

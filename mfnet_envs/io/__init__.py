@@ -10,7 +10,7 @@ Every other reader returns a :class:`NetworkData`; all raise :class:`NetworkFile
 file, the place in it and what was expected.
 """
 
-from mfnet_envs.io.cities import city_of_trips, load_city, read_city_csv
+from mfnet_envs.io.cities import city_of_trips, load_city, read_city_csv, read_tlc_city
 from mfnet_envs.io.city_data import CityData
 from mfnet_envs.io.gmns import from_gmns
 from mfnet_envs.io.loading import FORMATS, load
@@ -18,6 +18,7 @@ from mfnet_envs.io.manhattan import read_manhattan
 from mfnet_envs.io.network_data import NetworkData, with_uniform_capacity
 from mfnet_envs.io.networkx import from_networkx
 from mfnet_envs.io.osmnx_graphml import from_osmnx_graphml
+from mfnet_envs.io.polygons import read_zones
 from mfnet_envs.io.reading import NetworkFileError
 from mfnet_envs.io.rl4amod import read_rl4amod
 from mfnet_envs.io.sndlib import from_sndlib, read_matrices
@@ -48,5 +49,7 @@ __all__ = [
     "read_matrices",
     "read_rl4amod",
     "read_tlc",
+    "read_tlc_city",
+    "read_zones",
     "with_uniform_capacity",
 ]

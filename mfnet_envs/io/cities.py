@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -23,24 +24,28 @@ from mfnet_envs.io.csv_rows import Row, rows
 from mfnet_envs.io.files import demand_table, reading
 from mfnet_envs.io.manhattan import read_manhattan
 from mfnet_envs.io.notes import Notes
+from mfnet_envs.io.polygons import read_zones
 from mfnet_envs.io.reading import Place, numbered
 from mfnet_envs.io.rl4amod import mean, read_rl4amod
-from mfnet_envs.io.tlc import TripTable
+from mfnet_envs.io.tlc import LAST_ZONE, TripTable, read_tlc
 from mfnet_envs.words import did_you_mean, is_whole, non_negative, positive, shown, whole
 
 ZONES, TRIPS = "zones.csv", "trips.csv"
 BUILT_IN = "manhattan"
 TIME = re.compile(r"(\d{1,2}):([0-5]\d)", re.ASCII)
 A_DAY = 1440
+DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 OF_TRIPS = ("time", "origin", "destination", "demand", "travel_time", "fare")
 
 
 def load_city(path: str | os.PathLike[str], **options: Any) -> CityData:
-    """A city from a folder with ``zones.csv`` and ``trips.csv``, RL4AMOD's ``scenario_<city>.json``, or "manhattan",
-    which comes with the package (a folder of that name is ``./manhattan``).
+    """A city from a folder with ``zones.csv`` and ``trips.csv``, RL4AMOD's ``scenario_<city>.json``, the TLC's trips in
+    a parquet file with a map of zones beside it, or "manhattan", which comes with the package (a folder of that name is
+    ``./manhattan``).
 
     Args:
-        options: of :func:`read_city_csv`, :func:`mfnet_envs.io.read_rl4amod` or :func:`mfnet_envs.io.read_manhattan`.
+        options: of :func:`read_city_csv`, :func:`mfnet_envs.io.read_rl4amod`, :func:`read_tlc_city` or
+            :func:`mfnet_envs.io.read_manhattan`.
 
     Raises:
         TypeError: no path, or an option that the reader does not have. FileNotFoundError: there is no such file.
@@ -49,7 +54,7 @@ def load_city(path: str | os.PathLike[str], **options: Any) -> CityData:
     if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
         raise TypeError(f"a city is named by the path of a file or folder, not {shown(path)}")
     reader: Callable[..., CityData] = read_rl4amod if Path(path).suffix.lower() == ".json" else read_city_csv
-    reader = read_manhattan if path == BUILT_IN else reader
+    reader = read_manhattan if path == BUILT_IN else read_tlc_city if is_trips(path) else reader
     known = [name for name, of in signature(reader).parameters.items() if of.kind is of.KEYWORD_ONLY]
     for option in options:
         if option not in known:
@@ -206,6 +211,85 @@ def city_of_trips(
         cost=float(cost),
         notes=notes.sentences(),
     )
+
+
+def is_trips(path: str | os.PathLike[str]) -> bool:
+    """Whether a path names a parquet file."""
+    return Path(path).suffix.lower() == ".parquet"
+
+
+def read_tlc_city(
+    path: str | os.PathLike[str],
+    *,
+    zones: str | os.PathLike[str] | None = None,
+    zone: str | None = None,
+    tolerance: float | None = None,
+    weekday: int | None = None,
+    hour: int | None = None,
+    hours: int = 1,
+    step: float = 5.0,
+    fare: float = 2.5,
+    fare_per_minute: float = 1.0,
+    cars: int | None = None,
+    cost: float = 0.0,
+) -> CityData:
+    """A city from a parquet file of the TLC and polygons of its zones, whose common borders say who are neighbours.
+
+    Args:
+        zones: the GeoJSON file; default: the only one beside the trips. zone, tolerance: as :func:`read_zones` takes
+            them. weekday, hour: default: of the hour with the most trips. The others: of :func:`city_of_trips`.
+
+    Raises:
+        ValueError: an argument out of its range. FileNotFoundError: no such file. NetworkFileError: a bad file.
+    """
+    if zones is None:
+        beside = sorted(Path(path).parent.glob("*.geojson"))
+        if len(beside) != 1:
+            many = f"there are {len(beside)} GeoJSON files" if beside else "there is no GeoJSON file"
+            Place(os.fspath(path)).fail(f"{many} beside it: say zones=, the map of its zones")
+        zones = beside[0]
+    plan = read_zones(zones, zone=zone, tolerance=tolerance)
+    there = [number for number in plan.centres if 1 <= number <= LAST_ZONE]
+    if not there:
+        Place(os.fspath(zones)).fail(
+            f"no zone has an id from 1 to {LAST_ZONE}; name the property of the ids with zone="
+        )
+    table = read_tlc(path, zones=there)
+    used = table.trips.any((0, 1, 3)) | table.trips.any((0, 1, 2))
+    if used.sum() < 2:
+        Place(os.fspath(path)).fail(f"its trips are between fewer than two of the {len(there)} zones of the map")
+    table = replace(
+        table, zones=table.zones[used], trips=table.trips[:, :, used][..., used], minutes=table.minutes[used][:, used]
+    )
+    notes = Notes()
+    if not used.all():
+        notes.say(f"{int((~used).sum())} zones of the map have no trips and are left out")
+    if weekday is None or hour is None:
+        busy = table.trips.sum((2, 3)) / np.maximum(1, table.days)[:, None]
+        rows = slice(None) if weekday is None else [weekday]
+        columns = slice(None) if hour is None else [hour]
+        for name, value, most in (("weekday", weekday, 6), ("hour", hour, 23)):
+            if value is not None and not (is_whole(value) and value <= most):
+                raise ValueError(f"{name} must be an integer 0 .. {most}, not {shown(value)}")
+        chosen = np.full(busy.shape, -1.0)
+        chosen[rows, columns] = busy[rows, columns]
+        weekday, hour = (int(x) for x in np.unravel_index(chosen.argmax(), chosen.shape))
+        notes.say(f"{DAYS[weekday]}, {hour}:00 is taken, the hour with the most trips; say weekday= and hour=")
+    city = city_of_trips(
+        table,
+        weekday=weekday,
+        hour=hour,
+        hours=hours,
+        step=step,
+        fare=fare,
+        fare_per_minute=fare_per_minute,
+        neighbours=plan.borders,
+        cars=cars,
+        cost=cost,
+        name=Path(path).stem,
+    )
+    coordinates = np.array([plan.centres[number] for number in city.zones])
+    return replace(city, coordinates=coordinates, notes=(*plan.notes, *notes.sentences(), *city.notes))
 
 
 def _known_pairs(
