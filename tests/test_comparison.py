@@ -16,7 +16,8 @@ import pytest
 import mfnet_envs
 from mfnet_agents import cli, registry
 from mfnet_agents.algorithm import Algorithm
-from mfnet_agents.comparison import exports, jobs, runner, suites, tuning
+from mfnet_agents.cli import arguments as arguments_of_verbs
+from mfnet_agents.comparison import exports, jobs, processes, runner, suites, tuning
 from mfnet_agents.comparison.contenders import information_of
 from mfnet_agents.comparison.plan import ComparisonFolder, Plan, make_plan
 from mfnet_agents.comparison.standings import Standings
@@ -163,6 +164,20 @@ def test_a_suite_is_a_file_of_text(tmp_path: Path) -> None:
 # -- the command line
 
 
+def test_without_ray_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence says what to install."""
+    monkeypatch.chdir(tmp_path)
+    find = arguments_of_verbs.find_spec
+    monkeypatch.setattr(arguments_of_verbs, "find_spec", lambda name: None if name == "ray" else find(name))
+    for verb in (["compare", "mfnet-smoke-v1"], ["tune", "MFNet-TwoByTwo-v0", "IPPO"]):
+        assert cli.main([*verb, "--workers", "ray"]) == 2
+        error = capsys.readouterr().err
+        assert "needs ray: pip install" in error and "[rllib]" in error and error.count("\n") == 1
+    assert not [*tmp_path.iterdir()]
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -186,6 +201,8 @@ def test_a_suite_is_a_file_of_text(tmp_path: Path) -> None:
         (["mfnet-smoke-v1", "--seeds", "0"], "it must be at least 1"),
         (["--resume", "--out", "nowhere"], "there is no comparison in nowhere"),
         (["mfnet-smoke-v1", "--out", "taken"], "taken holds something already"),
+        (["mfnet-smoke-v1", "--address", "here:6379"], "--address is a Ray cluster's: add --workers ray"),
+        (["mfnet-smoke-v1", "--workers", "rya"], "invalid choice: 'rya'; did you mean 'ray'?"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_answered_before_anything_runs(
@@ -347,7 +364,7 @@ def test_who_never_ends_is_stopped(small: Path, roamer: str, tmp_path: Path) -> 
     plan = make_plan(suites.suite(str(small)), [f"{roamer}:mischief=hang"], ["cells"], seeds=1)
     folder = ComparisonFolder(tmp_path / "out")
     folder.begin(plan)
-    runner.in_this_process(folder, plan, plan.jobs[0])
+    processes.in_this_process(folder, plan, plan.jobs[0])
     runner.execute(folder, plan, hours=5 / 3600)
     [row] = folder.result(plan.jobs[1])["rows"]
     assert row["error"] == "it had not ended after 0.00139 hours (--hours) and was stopped; see log.txt"
@@ -366,7 +383,7 @@ def test_a_heuristic_that_crashes_is_a_row(small: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(type(mfnet_envs.make_model("MFNet-TwoByTwo-v0")), "heuristics", broken)
     folder = ComparisonFolder(tmp_path / "out")
     folder.begin(plan)
-    runner.in_this_process(folder, plan, plan.jobs[0])
+    processes.in_this_process(folder, plan, plan.jobs[0])
     standings = Standings(folder)
     assert standings.boards[0].entries["selfish"].errors == ("RuntimeError: no such table",)
     assert standings.ranking and "crashed: RuntimeError: no such table" in exports.as_text(standings)
@@ -424,10 +441,10 @@ def test_ctrl_c_is_not_for_the_process_that_imports() -> None:
     code = """
 import os, signal
 from multiprocessing import forkserver
-from mfnet_agents.comparison import runner, suites
+from mfnet_agents.comparison import processes, suites
 from mfnet_agents.comparison.plan import make_plan
 if __name__ == "__main__":
-    context = runner._context(make_plan(suites.suite("mfnet-smoke-v1"), ["heuristics"]))
+    context = processes._context(make_plan(suites.suite("mfnet-smoke-v1"), ["heuristics"]))
     os.kill(forkserver._forkserver._forkserver_pid, signal.SIGINT)
     process = context.Process(target=os.getpid)
     process.start()
@@ -492,10 +509,10 @@ def test_a_server_that_was_killed_is_made_anew(lost: int, monkeypatch: pytest.Mo
             if len(tries) <= lost:
                 raise [ConnectionRefusedError(111, "Connection refused"), EOFError("unexpected EOF")][len(tries) % 2]
 
-    monkeypatch.setattr(runner, "PATIENT", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(processes, "PATIENT", (0.0, 0.0, 0.0))
     context = type("Context", (), {"Process": Process})
     if lost == 3:
         with pytest.raises(RunError, match="ended again and again"):
-            runner._started(context, "here", "job")
+            processes._started(context, "here", "job")
     else:
-        assert runner._started(context, "here", "job").args == ("here", "job") and len(tries) == lost + 1
+        assert processes._started(context, "here", "job").args == ("here", "job") and len(tries) == lost + 1
