@@ -30,6 +30,7 @@ pytestmark = pytest.mark.xdist_group("comparison")  # one process that has every
 
 FROZEN = {
     "mfnet-smoke-v1": "9032a2165a52cd706a93742c90e2fd0b0b00d195f6923b3a13302b07e56e39a6",
+    "mfnet-cities-v1": "c5d387b043a86b9d5ab95b11e4e78f08786a154f37b6f9684e2641e11d5d3644",
     "mfnet-core-v1": "02eae3364950b5c95e4375db84aee99c4487708c7464677fde0d587e6ab160dd",
 }
 SMALL = {
@@ -98,6 +99,20 @@ def test_suites_keep_tuning_apart(name: str) -> None:
     assert all(i.choice_seed != i.test_seed for i in suite.instances)
 
 
+def test_cities_are_tuned_on_other_days_hours_and_towns() -> None:
+    """No day of a test instance is one of a tuning instance, and no town of theirs is drawn in the same split; all that
+    is drawn is pinned, and with it the table of Manhattan."""
+    found: dict[str, set[str]] = {split: set() for split in suites.SPLITS}
+    for instance in suites.suite("mfnet-cities-v1").instances:
+        _, _, drawn = instance.env.partition("instances:")
+        config = instance.env_config.get("city", instance.env_config)
+        found[instance.split].add("-".join(drawn.split("-")[:2]) or config["weekday"])
+    assert found["test"] == {"friday", "manhattan-test", "rideshare-test"}
+    assert found["tuning"] == {"tuesday", "wednesday", "manhattan-train", "rideshare-train"}
+    records = suites.suite("mfnet-cities-v1").record["instances"]
+    assert all(("hash" in record) == record["env"].startswith(suites.DRAWN) for record in records)
+
+
 @pytest.mark.parametrize("name", suites.suites())
 def test_suites_class_every_heuristic(name: str) -> None:
     suite = suites.suite(name)
@@ -119,6 +134,14 @@ def test_suites_class_every_heuristic(name: str) -> None:
         ({"instances": SMALL["instances"][:1] * 2}, "cells stands there twice"),
         ({"information": {"MFNet-Grid-v0": {"stay": "all"}}}, "information of MFNet-Grid-v0, stay must be"),
         ({"information": {"MFNet-Gird-v0": {"stay": "own node"}}}, "no instance plays; did you mean 'MFNet-Grid-v0'?"),
+        (
+            {"instances": [{"name": "a", "env": "mfnet_envs.instances:rideshare-test-6", "hash": "0f62"}]},
+            "instance a: hash is '0f62', and what is drawn here has 0f629c48",
+        ),
+        (
+            {"instances": [{"name": "a", "env": "MFNet-TwoByTwo-v0", "hash": "0"}]},
+            "hash is of an instance that is drawn",
+        ),
         ({"id": "small\ud800"}, "id must be a word that can be printed"),
         ({"instances": [{"name": "a\n", "env": "MFNet-TwoByTwo-v0"}]}, "name must be a word that can be printed"),
         ({"about": [float("nan")]}, "a suite holds finite numbers only"),

@@ -19,7 +19,7 @@ RAY = "mfnet_agents.adapters.ray_tasks:RayTasks"
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "suite", metavar="SUITE", nargs="?",
-        help="mfnet-smoke-v1 (minutes), mfnet-core-v1 (overnight), or FILE.json; with --resume the folder knows it",
+        help="mfnet-smoke-v1 (minutes), mfnet-core-v1 (overnight), mfnet-cities-v1 (days), or FILE.json; with --resume the folder knows it",
     )  # fmt: skip
     parser.add_argument(
         "--contenders", nargs="+", action="extend", metavar="NAME",
