@@ -17,9 +17,9 @@ import mfnet_envs
 from mfnet_agents import cli, registry
 from mfnet_agents.algorithm import Algorithm
 from mfnet_agents.cli import arguments as arguments_of_verbs
-from mfnet_agents.comparison import exports, jobs, processes, runner, suites, tuning
+from mfnet_agents.comparison import exports, jobs, processes, runner, suites, trackers, tuning
 from mfnet_agents.comparison.contenders import information_of
-from mfnet_agents.comparison.plan import ComparisonFolder, Plan, make_plan
+from mfnet_agents.comparison.plan import ComparisonFolder, Plan, as_name, make_plan
 from mfnet_agents.comparison.standings import Standings
 from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
 from mfnet_agents.runs import RunError
@@ -348,6 +348,26 @@ def test_nothing_is_tuned_on_what_is_played(small: Path) -> None:
     record = {**SMALL, "instances": SMALL["instances"][:2]}
     with pytest.raises(ValueError, match="small-v0 has no tuning instance"):
         make_plan(suites.from_record(record), tune=2)
+
+
+def test_tensorboard_reads_what_the_tables_say(small: Path, roamer: str, tmp_path: Path) -> None:
+    """Every run is one of its runs; exported again, there are no more of them."""
+    from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+
+    standings = compared(make_plan(suites.suite(str(small)), [roamer, "heuristics"], ["path"]), tmp_path / "out")
+    for _ in range(2):
+        said = trackers.export(standings, "tensorboard", tmp_path / "out")
+    assert said.endswith(str(tmp_path / "out" / "tensorboard"))
+    read = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "out" / "tensorboard"))
+    read.Reload()
+    entries = standings.boards[0].entries
+    assert len(read.Runs()) == sum(len(entry.rows) for entry in entries.values())
+    [seed1] = [run for run in read.Runs() if as_name(roamer) in run and run.endswith("seed1")]
+    row = entries[roamer].rows[1]
+    curve = {event.step: event.value for event in read.Scalars(seed1, "choice/value")}
+    assert curve == pytest.approx({point["step"]: point["value"] for point in row["curve"]}, rel=1e-6)  # float32
+    [event] = read.Scalars(seed1, "test/value")
+    assert (event.step, event.value) == (row["chosen_at"], pytest.approx(row["value"], rel=1e-6))
 
 
 # -- whatever happens

@@ -13,13 +13,15 @@ from typing import Any
 from mfnet_agents.cli.arguments import UsageError, add_json, answer, needs, positive, print_json
 
 HELP = "run contenders on the instances of a suite, with equal budgets, and rank them with intervals"
+EXPORTS = {"tensorboard": "log", "wandb": "wandb", "mlflow": "mlflow"}  # package -> extra
 RAY = "mfnet_agents.adapters.ray_tasks:RayTasks"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "suite", metavar="SUITE", nargs="?",
-        help="mfnet-smoke-v1 (minutes), mfnet-core-v1 (overnight), mfnet-cities-v1 (days), or FILE.json; with --resume the folder knows it",
+        help="mfnet-smoke-v1 (minutes), mfnet-core-v1 (overnight), mfnet-cities-v1 (days), or FILE.json; with --resume "
+        "the folder knows it",
     )  # fmt: skip
     parser.add_argument(
         "--contenders", nargs="+", action="extend", metavar="NAME",
@@ -46,6 +48,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default comparisons/SUITE)")
     parser.add_argument("--resume", action="store_true", help="go on; nothing that has ended is run again")
+    parser.add_argument(
+        "--export", nargs="+", action="extend", choices=tuple(EXPORTS), default=[], metavar="TO",
+        help="hand every run on to tensorboard, wandb or mlflow, too",
+    )  # fmt: skip
     add_json(parser, "one JSON object per line")
 
 
@@ -61,7 +67,9 @@ def hours(text: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     ready(options)
-    from mfnet_agents.comparison import exports
+    for package in options.export:
+        needs(package, EXPORTS[package])
+    from mfnet_agents.comparison import exports, trackers
     from mfnet_agents.comparison.standings import Standings
     from mfnet_agents.progress import choose
 
@@ -85,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
             return 130
         standings = Standings(folder)
         said = exports.write_all(standings, folder.path)
+        said += [trackers.export(standings, each, folder.path) for each in dict.fromkeys(options.export)]
     if options.json:
         print_json({"event": "result", **exports.as_record(standings), "folder": str(folder.path)})
     else:
@@ -113,7 +122,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Any, Any]:
             raise UsageError(f"name a suite ({', '.join(suites())}, or FILE.json), or a folder: --out DIR --resume")
         if any(each is not None for each in asked):
             raise UsageError(
-                "a comparison goes on as it was started: leave out everything but --out, --hours, --jobs, --workers"
+                "a comparison goes on as it was started: leave out all but --out, --hours, --jobs, --workers, --export"
             )
         folder = ComparisonFolder(options.out)
         return folder.plan(), folder

@@ -10,5 +10,6 @@ workers     who runs jobs, and how one is run; ``processes`` of this machine, or
 statistics  interquartile mean, optimality gap, probability of improvement, profiles, their intervals
 standings   the finished jobs as scores: normalised, per information class
 exports     tidy tables, marl-eval JSON, Markdown, CSV and LaTeX
+trackers    the runs for TensorBoard, Weights & Biases and MLflow
 =========== ==============================================================================================
 """

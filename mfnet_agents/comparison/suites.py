@@ -1,8 +1,8 @@
 """Suites: what is played, for how long, and on which worlds. Frozen: a published file never changes under its id.
 
 A suite is a JSON file; :func:`suite` reads one by its id, or one of your own by its path. ``digest`` is the SHA-256 of
-its contents, whatever its line breaks; a test holds those of the shipped ones. An instance that is drawn, ``{"env":
-"mfnet_envs.instances:rideshare-test-1", "hash": ..}``, is refused where other numbers are drawn than when it was written.
+its contents, whatever its line breaks; a test holds those of the shipped ones. An instance that is drawn says its hash,
+``{"env": "mfnet_envs.instances:rideshare-test-1", "hash": ..}``, and is refused where other numbers are drawn.
 """
 
 from __future__ import annotations
