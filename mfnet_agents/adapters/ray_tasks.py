@@ -52,7 +52,10 @@ class RayTasks:
         options: dict[str, Any] = {} if address else here
         if address:
             _answers(address)
-        ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **options)
+        try:
+            ray.init(address or "local", log_to_driver=False, logging_level=logging.CRITICAL, **options)
+        except (ConnectionError, RuntimeError) as error:  # nobody of Ray's there, or of another version
+            raise ValueError(f"Ray does not start at {address or 'this machine'}: {brief(error)}") from error
         self.number = number or max(1, int(ray.cluster_resources().get("CPU", 1)))
         self.running: dict[Any, Job] = {}
 
