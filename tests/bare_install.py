@@ -18,6 +18,7 @@ EXTRAS = {
     "mfnet_envs.adapters.tianshou": "tianshou",
     "mfnet_envs.adapters.open_spiel": "open_spiel",
     "mfnet_agents.adapters.tune": "rllib",
+    "mfnet_agents.adapters.ray_tasks": "rllib",
 }
 
 

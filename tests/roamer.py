@@ -77,6 +77,10 @@ class Roamer(Algorithm):
         spared = HERE / "spared"
         if mischief == "hang":
             time.sleep(600)  # a test ends it
+        if mischief == "hang once" and not spared.exists():
+            spared.with_name("hangs").write_text(str(os.getpid()))
+            spared.with_name("hangs").replace(spared)  # whoever finds the file finds the number in it
+            time.sleep(600)
         if mischief in ("die once", "kill the comparison once", "ctrl-c once") and not spared.exists():
             spared.touch()
             if mischief == "die once":

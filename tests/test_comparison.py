@@ -16,9 +16,10 @@ import pytest
 import mfnet_envs
 from mfnet_agents import cli, registry
 from mfnet_agents.algorithm import Algorithm
-from mfnet_agents.comparison import exports, jobs, runner, suites, tuning
+from mfnet_agents.cli import arguments as arguments_of_verbs
+from mfnet_agents.comparison import exports, jobs, processes, runner, suites, trackers, tuning
 from mfnet_agents.comparison.contenders import information_of
-from mfnet_agents.comparison.plan import ComparisonFolder, Plan, make_plan
+from mfnet_agents.comparison.plan import ComparisonFolder, Plan, as_name, make_plan
 from mfnet_agents.comparison.standings import Standings
 from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
 from mfnet_agents.runs import RunError
@@ -29,6 +30,7 @@ pytestmark = pytest.mark.xdist_group("comparison")  # one process that has every
 
 FROZEN = {
     "mfnet-smoke-v1": "9032a2165a52cd706a93742c90e2fd0b0b00d195f6923b3a13302b07e56e39a6",
+    "mfnet-cities-v1": "c5d387b043a86b9d5ab95b11e4e78f08786a154f37b6f9684e2641e11d5d3644",
     "mfnet-core-v1": "02eae3364950b5c95e4375db84aee99c4487708c7464677fde0d587e6ab160dd",
 }
 SMALL = {
@@ -97,6 +99,20 @@ def test_suites_keep_tuning_apart(name: str) -> None:
     assert all(i.choice_seed != i.test_seed for i in suite.instances)
 
 
+def test_cities_are_tuned_on_other_days_hours_and_towns() -> None:
+    """No day of a test instance is one of a tuning instance, and no town of theirs is drawn in the same split; all that
+    is drawn is pinned, and with it the table of Manhattan."""
+    found: dict[str, set[str]] = {split: set() for split in suites.SPLITS}
+    for instance in suites.suite("mfnet-cities-v1").instances:
+        _, _, drawn = instance.env.partition("instances:")
+        config = instance.env_config.get("city", instance.env_config)
+        found[instance.split].add("-".join(drawn.split("-")[:2]) or config["weekday"])
+    assert found["test"] == {"friday", "manhattan-test", "rideshare-test"}
+    assert found["tuning"] == {"tuesday", "wednesday", "manhattan-train", "rideshare-train"}
+    records = suites.suite("mfnet-cities-v1").record["instances"]
+    assert all(("hash" in record) == record["env"].startswith(suites.DRAWN) for record in records)
+
+
 @pytest.mark.parametrize("name", suites.suites())
 def test_suites_class_every_heuristic(name: str) -> None:
     suite = suites.suite(name)
@@ -118,6 +134,14 @@ def test_suites_class_every_heuristic(name: str) -> None:
         ({"instances": SMALL["instances"][:1] * 2}, "cells stands there twice"),
         ({"information": {"MFNet-Grid-v0": {"stay": "all"}}}, "information of MFNet-Grid-v0, stay must be"),
         ({"information": {"MFNet-Gird-v0": {"stay": "own node"}}}, "no instance plays; did you mean 'MFNet-Grid-v0'?"),
+        (
+            {"instances": [{"name": "a", "env": "mfnet_envs.instances:rideshare-test-6", "hash": "0f62"}]},
+            "instance a: hash is '0f62', and what is drawn here has 0f629c48",
+        ),
+        (
+            {"instances": [{"name": "a", "env": "MFNet-TwoByTwo-v0", "hash": "0"}]},
+            "hash is of an instance that is drawn",
+        ),
         ({"id": "small\ud800"}, "id must be a word that can be printed"),
         ({"instances": [{"name": "a\n", "env": "MFNet-TwoByTwo-v0"}]}, "name must be a word that can be printed"),
         ({"about": [float("nan")]}, "a suite holds finite numbers only"),
@@ -163,6 +187,20 @@ def test_a_suite_is_a_file_of_text(tmp_path: Path) -> None:
 # -- the command line
 
 
+def test_without_ray_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One sentence says what to install."""
+    monkeypatch.chdir(tmp_path)
+    find = arguments_of_verbs.find_spec
+    monkeypatch.setattr(arguments_of_verbs, "find_spec", lambda name: None if name == "ray" else find(name))
+    for verb in (["compare", "mfnet-smoke-v1"], ["tune", "MFNet-TwoByTwo-v0", "IPPO"]):
+        assert cli.main([*verb, "--workers", "ray"]) == 2
+        error = capsys.readouterr().err
+        assert "needs ray: pip install" in error and "[rllib]" in error and error.count("\n") == 1
+    assert not [*tmp_path.iterdir()]
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -186,6 +224,8 @@ def test_a_suite_is_a_file_of_text(tmp_path: Path) -> None:
         (["mfnet-smoke-v1", "--seeds", "0"], "it must be at least 1"),
         (["--resume", "--out", "nowhere"], "there is no comparison in nowhere"),
         (["mfnet-smoke-v1", "--out", "taken"], "taken holds something already"),
+        (["mfnet-smoke-v1", "--address", "here:6379"], "--address is a Ray cluster's: add --workers ray"),
+        (["mfnet-smoke-v1", "--workers", "rya"], "invalid choice: 'rya'; did you mean 'ray'?"),
     ],
 )  # fmt: skip
 def test_wrong_arguments_are_answered_before_anything_runs(
@@ -310,6 +350,26 @@ def test_nothing_is_tuned_on_what_is_played(small: Path) -> None:
         make_plan(suites.from_record(record), tune=2)
 
 
+def test_tensorboard_reads_what_the_tables_say(small: Path, roamer: str, tmp_path: Path) -> None:
+    """Every run is one of its runs; exported again, there are no more of them."""
+    from tensorboard.backend.event_processing.event_multiplexer import EventMultiplexer
+
+    standings = compared(make_plan(suites.suite(str(small)), [roamer, "heuristics"], ["path"]), tmp_path / "out")
+    for _ in range(2):
+        said = trackers.export(standings, "tensorboard", tmp_path / "out")
+    assert said.endswith(str(tmp_path / "out" / "tensorboard"))
+    read = EventMultiplexer().AddRunsFromDirectory(str(tmp_path / "out" / "tensorboard"))
+    read.Reload()
+    entries = standings.boards[0].entries
+    assert len(read.Runs()) == sum(len(entry.rows) for entry in entries.values())
+    [seed1] = [run for run in read.Runs() if as_name(roamer) in run and run.endswith("seed1")]
+    row = entries[roamer].rows[1]
+    curve = {event.step: event.value for event in read.Scalars(seed1, "choice/value")}
+    assert curve == pytest.approx({point["step"]: point["value"] for point in row["curve"]}, rel=1e-6)  # float32
+    [event] = read.Scalars(seed1, "test/value")
+    assert (event.step, event.value) == (row["chosen_at"], pytest.approx(row["value"], rel=1e-6))
+
+
 # -- whatever happens
 
 
@@ -347,7 +407,7 @@ def test_who_never_ends_is_stopped(small: Path, roamer: str, tmp_path: Path) -> 
     plan = make_plan(suites.suite(str(small)), [f"{roamer}:mischief=hang"], ["cells"], seeds=1)
     folder = ComparisonFolder(tmp_path / "out")
     folder.begin(plan)
-    runner.in_this_process(folder, plan, plan.jobs[0])
+    processes.in_this_process(folder, plan, plan.jobs[0])
     runner.execute(folder, plan, hours=5 / 3600)
     [row] = folder.result(plan.jobs[1])["rows"]
     assert row["error"] == "it had not ended after 0.00139 hours (--hours) and was stopped; see log.txt"
@@ -366,7 +426,7 @@ def test_a_heuristic_that_crashes_is_a_row(small: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(type(mfnet_envs.make_model("MFNet-TwoByTwo-v0")), "heuristics", broken)
     folder = ComparisonFolder(tmp_path / "out")
     folder.begin(plan)
-    runner.in_this_process(folder, plan, plan.jobs[0])
+    processes.in_this_process(folder, plan, plan.jobs[0])
     standings = Standings(folder)
     assert standings.boards[0].entries["selfish"].errors == ("RuntimeError: no such table",)
     assert standings.ranking and "crashed: RuntimeError: no such table" in exports.as_text(standings)
@@ -424,10 +484,10 @@ def test_ctrl_c_is_not_for_the_process_that_imports() -> None:
     code = """
 import os, signal
 from multiprocessing import forkserver
-from mfnet_agents.comparison import runner, suites
+from mfnet_agents.comparison import processes, suites
 from mfnet_agents.comparison.plan import make_plan
 if __name__ == "__main__":
-    context = runner._context(make_plan(suites.suite("mfnet-smoke-v1"), ["heuristics"]))
+    context = processes._context(make_plan(suites.suite("mfnet-smoke-v1"), ["heuristics"]))
     os.kill(forkserver._forkserver._forkserver_pid, signal.SIGINT)
     process = context.Process(target=os.getpid)
     process.start()
@@ -492,10 +552,10 @@ def test_a_server_that_was_killed_is_made_anew(lost: int, monkeypatch: pytest.Mo
             if len(tries) <= lost:
                 raise [ConnectionRefusedError(111, "Connection refused"), EOFError("unexpected EOF")][len(tries) % 2]
 
-    monkeypatch.setattr(runner, "PATIENT", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(processes, "PATIENT", (0.0, 0.0, 0.0))
     context = type("Context", (), {"Process": Process})
     if lost == 3:
         with pytest.raises(RunError, match="ended again and again"):
-            runner._started(context, "here", "job")
+            processes._started(context, "here", "job")
     else:
-        assert runner._started(context, "here", "job").args == ("here", "job") and len(tries) == lost + 1
+        assert processes._started(context, "here", "job").args == ("here", "job") and len(tries) == lost + 1

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import mfnet_envs
-from mfnet_agents.comparison import jobs, runner, suites, tuning
+from mfnet_agents.comparison import jobs, processes, suites, tuning
 from mfnet_agents.comparison.contenders import parse
 from mfnet_agents.comparison.plan import ComparisonFolder, Plan, make_plan
 from mfnet_agents.comparison.standings import Standings
@@ -44,7 +44,7 @@ def played(plan: Plan, path: Path) -> ComparisonFolder:
     folder = ComparisonFolder(path)
     folder.begin(plan)
     for job in (*plan.tuning_jobs, *plan.jobs):
-        runner.in_this_process(folder, plan, job)
+        processes.in_this_process(folder, plan, job)
     return folder
 
 

@@ -6,18 +6,22 @@ import argparse
 import os
 import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from mfnet_agents.cli.arguments import add_json, answer, needs, positive, print_json
+from mfnet_agents.cli.arguments import UsageError, add_json, answer, needs, positive, print_json
 
 HELP = "run contenders on the instances of a suite, with equal budgets, and rank them with intervals"
+EXPORTS = {"tensorboard": "log", "wandb": "wandb", "mlflow": "mlflow"}  # package -> extra
+RAY = "mfnet_agents.adapters.ray_tasks:RayTasks"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "suite", metavar="SUITE", nargs="?",
-        help="mfnet-smoke-v1 (minutes), mfnet-core-v1 (overnight), or FILE.json; with --resume the folder knows it",
+        help="mfnet-smoke-v1 (minutes), mfnet-core-v1 (overnight), mfnet-cities-v1 (days), or FILE.json; with --resume "
+        "the folder knows it",
     )  # fmt: skip
     parser.add_argument(
         "--contenders", nargs="+", action="extend", metavar="NAME",
@@ -34,7 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--tune", type=positive, metavar="N",
         help="first try N configurations of every learner on the suite's tuning instances, and play the best",
     )  # fmt: skip
-    parser.add_argument("--jobs", type=positive, metavar="N", help="processes at a time (default: one per core)")
+    add_workers(parser)
     parser.add_argument(
         "--hours",
         type=hours,
@@ -44,6 +48,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder (default comparisons/SUITE)")
     parser.add_argument("--resume", action="store_true", help="go on; nothing that has ended is run again")
+    parser.add_argument(
+        "--export", nargs="+", action="extend", choices=tuple(EXPORTS), default=[], metavar="TO",
+        help="hand every run on to tensorboard, wandb or mlflow, too",
+    )  # fmt: skip
     add_json(parser, "one JSON object per line")
 
 
@@ -58,8 +66,10 @@ def hours(text: str) -> float:
 
 
 def run(options: argparse.Namespace) -> int:
-    needs("torch", "agents")
-    from mfnet_agents.comparison import exports
+    ready(options)
+    for package in options.export:
+        needs(package, EXPORTS[package])
+    from mfnet_agents.comparison import exports, trackers
     from mfnet_agents.comparison.standings import Standings
     from mfnet_agents.progress import choose
 
@@ -67,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     plan, folder = plan_of(options)
     if not options.resume:
         folder.must_be_new()
-    with folder.owned():
+    with folder.owned(), closing(workers_of(folder, plan, options)) as workers:
         if not (options.resume and folder.is_begun()):
             folder.begin(plan, command=shlex.join(["mfnet", *sys.argv[1:]]))
         jobs = [*plan.tuning_jobs, *plan.jobs]
@@ -75,7 +85,7 @@ def run(options: argparse.Namespace) -> int:
         shown.say(f"{folder.path}: {left} of {len(jobs)} jobs to run")
 
         try:
-            execute(folder, plan, options, shown)
+            execute(folder, plan, workers, options, shown)
         except KeyboardInterrupt:
             place = shlex.quote(str(folder.path))
             done = sum(folder.is_done(job) for job in jobs)
@@ -83,6 +93,7 @@ def run(options: argparse.Namespace) -> int:
             return 130
         standings = Standings(folder)
         said = exports.write_all(standings, folder.path)
+        said += [trackers.export(standings, each, folder.path) for each in dict.fromkeys(options.export)]
     if options.json:
         print_json({"event": "result", **exports.as_record(standings), "folder": str(folder.path)})
     else:
@@ -99,7 +110,6 @@ def plan_of(options: argparse.Namespace) -> tuple[Any, Any]:
     Raises:
         UsageError: no suite, or something in it that is not there. RunError: another comparison stands there.
     """
-    from mfnet_agents.cli.arguments import UsageError
     from mfnet_agents.comparison.plan import ComparisonFolder, default_folder, make_plan
     from mfnet_agents.comparison.suites import suite, suites
 
@@ -112,7 +122,7 @@ def plan_of(options: argparse.Namespace) -> tuple[Any, Any]:
             raise UsageError(f"name a suite ({', '.join(suites())}, or FILE.json), or a folder: --out DIR --resume")
         if any(each is not None for each in asked):
             raise UsageError(
-                "a comparison goes on as it was started: leave everything but --out, --jobs and --hours out"
+                "a comparison goes on as it was started: leave out all but --out, --hours, --jobs, --workers, --export"
             )
         folder = ComparisonFolder(options.out)
         return folder.plan(), folder
@@ -123,7 +133,44 @@ def plan_of(options: argparse.Namespace) -> tuple[Any, Any]:
     return plan, folder
 
 
-def execute(folder: Any, plan: Any, options: argparse.Namespace, shown: Any) -> None:
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=positive, metavar="N", help="jobs at a time (default: one per core)")
+    parser.add_argument(
+        "--workers", choices=("local", "ray"), default="local",
+        help="who runs the jobs: processes of this machine (default), or tasks of Ray",
+    )  # fmt: skip
+    parser.add_argument("--address", metavar="HOST:PORT", help="a Ray cluster's (default: Ray is started here)")
+
+
+def ready(options: argparse.Namespace) -> None:
+    """Refuse workers that cannot be had, before anything is written.
+
+    Raises:
+        UsageError: what to install, or to say.
+    """
+    needs("torch", "agents")
+    if options.workers == "ray":
+        needs("ray", "rllib")
+    elif options.address is not None:
+        raise UsageError("--address is a Ray cluster's: add --workers ray")
+
+
+def workers_of(folder: Any, plan: Any, options: argparse.Namespace) -> Any:
+    """Who runs the jobs, started.
+
+    Raises:
+        UsageError: there is no cluster at the address.
+    """
+    from mfnet_agents.comparison.processes import Processes
+    from mfnet_envs import targets
+
+    if options.workers == "local":
+        return Processes(folder, plan, options.jobs or cores())
+    number = options.jobs or (None if options.address else cores())
+    return answer(targets.load(RAY), folder, plan, number, options.address)
+
+
+def execute(folder: Any, plan: Any, workers: Any, options: argparse.Namespace, shown: Any) -> None:
     """Run the jobs that are left, each told as it ends.
 
     Raises:
@@ -137,7 +184,7 @@ def execute(folder: Any, plan: Any, options: argparse.Namespace, shown: Any) -> 
         else:
             shown.say(event.sentence)
 
-    runner.execute(folder, plan, workers=options.jobs or cores(), tell=tell, hours=options.hours)
+    runner.execute(folder, plan, workers=workers, tell=tell, hours=options.hours)
 
 
 def cores() -> int:

@@ -8,6 +8,7 @@ import json
 import os
 import shlex
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,10 @@ from mfnet_agents.cli.arguments import (
     add_json,
     add_pairs,
     answer,
-    needs,
     positive,
     print_json,
 )
-from mfnet_agents.cli.compare import execute, hours
+from mfnet_agents.cli.compare import add_workers, execute, hours, ready, workers_of
 
 HELP = "search a learner's step sizes on an environment, and write a preset"
 
@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_pairs(parser, "--set", "OPTION=VALUE", "options that every trial has")
     parser.add_argument("--trials", type=positive, default=8, metavar="N", help="configurations (default 8)")
     parser.add_argument("--budget", type=positive, metavar="STEPS", help="environment steps of each (default: shipped)")
-    parser.add_argument("--jobs", type=positive, metavar="N", help="processes at a time (default: one per core)")
+    add_workers(parser)
     parser.add_argument(
         "--hours", type=hours, default=24.0, metavar="H", help="stop a trial after so long (default 24)"
     )
@@ -47,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    needs("torch", "agents")
+    ready(options)
     from mfnet_agents.comparison import search, tuning
     from mfnet_agents.comparison.plan import ComparisonFolder, write_json
     from mfnet_agents.progress import choose
@@ -66,12 +66,12 @@ def run(options: argparse.Namespace) -> int:
         folder.must_be_of(plan)
     elif not options.resume:
         folder.must_be_new()
-    with folder.owned():
+    with folder.owned(), closing(workers_of(folder, plan, options)) as workers:
         if not folder.is_begun():
             folder.begin(plan, command=shlex.join(["mfnet", *sys.argv[1:]]))
 
         try:
-            execute(folder, plan, options, shown)
+            execute(folder, plan, workers, options, shown)
         except KeyboardInterrupt:
             shown.say("stopped; the same command with --resume goes on")
             return 130

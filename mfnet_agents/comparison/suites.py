@@ -1,7 +1,8 @@
 """Suites: what is played, for how long, and on which worlds. Frozen: a published file never changes under its id.
 
 A suite is a JSON file; :func:`suite` reads one by its id, or one of your own by its path. ``digest`` is the SHA-256 of
-its contents, whatever its line breaks; a test holds those of the shipped ones.
+its contents, whatever its line breaks; a test holds those of the shipped ones. An instance that is drawn says its hash,
+``{"env": "mfnet_envs.instances:rideshare-test-1", "hash": ..}``, and is refused where other numbers are drawn.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 from mfnet_agents.config import is_json
 from mfnet_agents.progress import finite
+from mfnet_envs import instances
 from mfnet_envs.io.files import text_of
 from mfnet_envs.io.reading import NetworkFileError, Place
 from mfnet_envs.registration import scenario, scenarios, split_options
@@ -30,7 +32,8 @@ NUMBERS = {
 }  # fmt: skip
 MOST_POINTS = 10_000
 OF_SUITE = ("id", "about", "contenders", "seeds", "instances", "information", *NUMBERS)
-OF_INSTANCE = ("name", "env", "env_config", "split", *NUMBERS)
+OF_INSTANCE = ("name", "env", "env_config", "hash", "split", *NUMBERS)
+DRAWN = "mfnet_envs.instances:"
 
 
 @dataclass(frozen=True)
@@ -144,10 +147,10 @@ def _suite(record: Any) -> Suite:
     listed = record.get("instances")
     if not (isinstance(listed, list) and listed):
         raise ValueError("instances must be a list of at least one instance")
-    instances = tuple(_instance(each, common) for each in listed)
-    names = [instance.name for instance in instances]
-    for env in information.keys() - {instance.env for instance in instances} - scenarios().keys():
-        meant = did_you_mean(env, [instance.env for instance in instances])
+    played = tuple(_instance(each, common) for each in listed)
+    names = [instance.name for instance in played]
+    for env in information.keys() - {instance.env for instance in played} - scenarios().keys():
+        meant = did_you_mean(env, [instance.env for instance in played])
         raise ValueError(f"information of {shown(env)}, which no instance plays{meant}")
     if twice := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"instances are told apart by name, and {', '.join(sorted(twice))} stands there twice")
@@ -156,7 +159,7 @@ def _suite(record: Any) -> Suite:
         str(record.get("about", "")),
         _words("contenders", record.get("contenders", ["learners", "heuristics"])),
         whole("seeds", record.get("seeds", 1)),
-        instances,
+        played,
         information,
         digest_of(record),
         record,
@@ -176,6 +179,8 @@ def _instance(record: Any, common: dict[str, Any]) -> Instance:
         split_options(scenario(env), None, env_config)
     except Exception as error:  # gymnasium's own errors are no ValueError
         raise ValueError(f"instance {name}: {error}") from error
+    if "hash" in record:
+        _check_drawn(name, env, record["hash"])
     numbers = {}
     for number, lowest in NUMBERS.items():
         given = record.get(number, common.get(number))
@@ -187,6 +192,15 @@ def _instance(record: Any, common: dict[str, Any]) -> Instance:
     if numbers["choice_seed"] == numbers["test_seed"]:
         raise ValueError(f"instance {name}: choice_seed and test_seed are the same, and must be two")
     return Instance(name, env, env_config, split, **numbers)
+
+
+def _check_drawn(name: str, env: str, digest: Any) -> None:
+    """Refuse an instance that is no longer what it was when its suite was published."""
+    if not env.startswith(DRAWN):
+        raise ValueError(f"instance {name}: hash is of an instance that is drawn, {DRAWN}NAME, not of {env}")
+    found = instances.instance(env.removeprefix(DRAWN)).hash
+    if digest != found:
+        raise ValueError(f"instance {name}: hash is {shown(digest)}, and what is drawn here has {found}")
 
 
 def _known(record: dict[str, Any], names: tuple[str, ...], what: str) -> None:

@@ -25,11 +25,16 @@ WIDTH = 1.0  # decades up and down
 
 
 def trial_of(job: Job, plan: Plan, folder: ComparisonFolder) -> int:
-    """Which trial a learner's job plays: its own, or the winner's."""
+    """Which trial a learner's job plays: its own, or the winner's; 0 of a job that trains nobody.
+
+    Raises:
+        RunError: nothing was measured that a winner could be told by.
+    """
     if job.trial is not None:
         return job.trial
-    assert job.contender is not None
-    return winner(folder, plan, job.contender.text) if plan.tune else 0
+    if job.contender is None or job.contender.kind != "learner" or not plan.tune:
+        return 0
+    return winner(folder, plan, job.contender.text)
 
 
 def tuned(config: AlgorithmConfig, trial: int) -> AlgorithmConfig:
