@@ -133,7 +133,7 @@ def main(arguments: list[str] | None = None) -> int:
         wrong = differences(arrays, old)
         print(f"differs: {', '.join(wrong)}" if wrong else f"all {len(arrays)} arrays equal")
         return int(bool(wrong))
-    np.savez_compressed(options.target, allow_pickle=False, **arrays)
+    np.savez_compressed(options.target, **arrays)  # type: ignore[arg-type]
     print(f"{options.target.name}: {int(arrays['trips'].sum()):,} trips, {options.target.stat().st_size:,} bytes")
     return 0
 

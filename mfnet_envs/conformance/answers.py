@@ -242,9 +242,12 @@ def _shared(entries: dict[Any, list[Any]]) -> str | None:
 
 
 def _bounds(array: Any) -> tuple[int, int]:
-    from numpy.lib import array_utils  # numpy 2
-
-    return array_utils.byte_bounds(array)
+    """The first byte of an array's memory, and the one after its last."""
+    try:
+        from numpy.lib.array_utils import byte_bounds
+    except ImportError:  # numpy 1
+        from numpy import byte_bounds  # type: ignore[attr-defined, no-redef]
+    return byte_bounds(array)
 
 
 def check_state(subject: Subject) -> None:
