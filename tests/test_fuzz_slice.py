@@ -75,7 +75,7 @@ def _raw() -> None:
 
 
 def _vast() -> None:
-    np.ones(100 << 17).sum()
+    np.ones(200 << 17).sum()
 
 
 def test_a_raw_exception_is_a_traceback(tmp_path: Path) -> None:
@@ -90,9 +90,11 @@ def test_a_sentence_of_ours_is_a_refusal(tmp_path: Path) -> None:
     assert one(Toy(lambda: positive(x="two\nlines" * 100)), 0, 0, tmp_path / "b").kind in ("refused", "traceback")
 
 
-def test_memory_that_is_filled_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fuzz.running.GROWTH", 64 << 20)
-    assert one(Toy(_vast), 0, 0, tmp_path / "case").cause == "memory"
+def test_more_memory_than_there_is_is_a_fault_and_less_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert one(Toy(_vast), 0, 0, tmp_path / "there").kind == "passed"
+    monkeypatch.setattr("fuzz.running.MEMORY", 128 << 20)
+    found = one(Toy(_vast), 0, 0, tmp_path / "not there")
+    assert found.kind == "traceback" and "MemoryError" in found.cause
 
 
 def test_waiting_for_ever_is_a_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +111,18 @@ def test_waiting_for_a_processor_is_none(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_no_except_exception_swallows_the_alarm() -> None:
     assert not issubclass(Hang, Exception)
+
+
+@pytest.mark.parametrize("part, kind", [("page", "silent"), ("state", "passed")])
+def test_markup_is_a_fault_where_a_browser_would_read_it(
+    part: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``page`` is put in as HTML, ``state`` as text (live.js)."""
+    from mfnet_agents.pages.live import Watched
+
+    look = Watched.look
+    monkeypatch.setattr(Watched, "look", lambda self: {**look(self), part: stored.MARK})
+    assert one(TARGETS["requests"], 0, 0, tmp_path / "case").kind == kind
 
 
 @pytest.mark.parametrize("form", formats.FORMATS, ids=lambda form: form.name)
