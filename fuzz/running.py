@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import signal
+import sys
 import tempfile
 import time
 import traceback
@@ -96,7 +97,7 @@ def one(target: Target, seed: int, number: int, folder: Path) -> Case:
     """Run one case under its limits; ``folder`` is made, and holds the input afterwards."""
     folder.mkdir(parents=True)
     found = Case(target.name, number)
-    began, home = time.perf_counter(), os.getcwd()
+    began, home, path = time.perf_counter(), os.getcwd(), list(sys.path)
     try:
         os.chdir(folder)
         with bounded_memory(), _limits(waits=target.name in WAITING):
@@ -117,6 +118,9 @@ def one(target: Target, seed: int, number: int, folder: Path) -> Case:
         found.kind, found.what, found.cause = "traceback", told(error), f"{type(error).__name__}: {error}"[:150]
     finally:
         os.chdir(home)
+        more, sys.path[:] = len(sys.path) - len(path), path  # the modules of a case are not there for the next
+    if found.kind == "refused" and more:
+        found.kind, found.what, found.cause = "left", f"{found.what}: {more} folders more in sys.path", "in sys.path"
     found.seconds = time.perf_counter() - began
     return found
 
