@@ -32,6 +32,7 @@ MEMORY = 5 << 28  # bytes that a case may ask for, the whole machine as far as m
 WAITING = {
     "cli",
     "verbs",
+    "boards",
     "folders",
     "kill-run",
     "kill-file",

@@ -25,7 +25,7 @@ from fuzz.targets import TARGETS, prepare  # noqa: E402
 CASES = {
     "tables": 60, "bytes": 40, "npz": 15, "flows": 15, "parquet": 6, "names": 10, "keywords": 25, "actions": 30,
     "cities": 60, "city-bytes": 30, "rideshare": 8, "options": 25, "instances": 30, "trains": 2, "requests": 6,
-    "submissions": 60, "verbs": 4,
+    "submissions": 60, "verbs": 4, "equilibria": 25, "boards": 2,
     "seeds": 20, "measures": 20, "networks": 6, "config": 10, "checkpoints": 25, "folders": 2, "cli": 4,
 }  # fmt: skip
 
@@ -169,6 +169,43 @@ def test_tables_of_the_harness_are_valid_and_spoiling_them_changes_them() -> Non
         read = form.read(tables)
         assert read.rides if isinstance(read, truth.City) else read.links
         assert sum(spoil_tables(rng, tables)[0] != tables for _ in range(50)) > 35
+
+
+def test_a_command_that_waits_hangs_and_one_that_works_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "WALL_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "IDLE_SECONDS", 0.4)
+
+    def work() -> int:
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            pass
+        return 0
+
+    def wait() -> int:
+        time.sleep(60)
+        return 0
+
+    for name in ("works", "waits"):
+        (tmp_path / name).mkdir()
+    answer = processes.run(work, processes.Surroundings(tmp_path / "works"))
+    assert answer is not None and answer.code == 0
+    with pytest.raises(Fault) as found:
+        processes.run(wait, processes.Surroundings(tmp_path / "waits"))
+    assert found.value.kind == "hang"
+
+
+def test_an_equilibrium_of_another_network_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Solved for capacities that are 1 % larger."""
+    from mfnet_envs.engines import networks
+
+    law = networks._law
+    monkeypatch.setattr(
+        networks, "_law", lambda network: law(dataclasses.replace(network, capacity=1.01 * network.capacity))
+    )
+    kinds = {one(TARGETS["equilibria"], 0, number, tmp_path / str(number)).kind for number in range(10)}
+    assert "silent" in kinds
 
 
 def test_death_comes_at_the_operation_it_was_meant_for(tmp_path: Path) -> None:
