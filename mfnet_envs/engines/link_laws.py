@@ -50,13 +50,16 @@ class BPR:
     Attributes:
         free_flow_time: t0 > 0.
         capacity: c > 0.
-        b, power: >= 0.
+        b, power: >= 0; the power is kept as 0 where crowding adds nothing, so that nothing times infinity is not asked.
     """
 
     free_flow_time: Floats
     capacity: Floats
     b: Floats
     power: Floats
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "power", np.where(self.free_flow_time * self.b == 0, 0.0, self.power))
 
     @classmethod
     def linear(cls, fixed: ArrayLike, per_vehicle: ArrayLike) -> BPR:
