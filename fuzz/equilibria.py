@@ -95,8 +95,8 @@ def confirm(found: Any, fixed: np.ndarray[Any, Any], marginal: bool, gap: float,
     if not odd.finite(flow, found.time, found.total_time, found.objective, found.lower_bound, found.gap):
         raise Fault("silent", f"{told}: {found}", f"{which}: not finite")
     with np.errstate(all="ignore"):
-        slower = network.free_flow_time * network.b * (flow / network.capacity) ** network.power
-        slower[network.free_flow_time * network.b == 0] = 0  # not nothing times infinity
+        slower = network.free_flow_time * (network.b * (flow / network.capacity) ** network.power)
+        slower[(network.free_flow_time == 0) | (network.b == 0)] = 0  # not nothing times infinity
         time = network.free_flow_time + slower
         cost = fixed + time + (network.power * slower if marginal else 0)
     if not np.allclose(time, found.time, CLOSE, 1e-300) or (flow < -CLOSE * flow.max()).any():

@@ -59,7 +59,8 @@ class BPR:
     power: Floats
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "power", np.where(self.free_flow_time * self.b == 0, 0.0, self.power))
+        flat = (self.free_flow_time == 0) | (self.b == 0)
+        object.__setattr__(self, "power", np.where(flat, 0.0, self.power))
 
     @classmethod
     def linear(cls, fixed: ArrayLike, per_vehicle: ArrayLike) -> BPR:
