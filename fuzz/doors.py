@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -20,15 +22,15 @@ import mfnet_envs.policy_file as signing
 from fuzz import odd, stored
 from fuzz.files import odd_array
 from fuzz.judging import Fault, attempt, told
-from fuzz.kills import SUITE
+from fuzz.kills import SUITE, Compares, compare, standing
 from fuzz.mutations import pick, spoil_bytes, spoil_kind
 from fuzz.options import LINKS
-from fuzz.processes import Surroundings, mfnet
+from fuzz.processes import BUSY, Surroundings, busy_seconds, mfnet
 
 # -- mfnet watch -------------------------------------------------------------------------------------------------------
 
 SECRET = b"outside-of-the-run"
-PATIENCE = 10.0  # seconds for an answer to a whole request
+PATIENCE, LONGEST = 10.0, 120.0  # seconds for a piece of an answer to a whole request; in all, while the server works
 
 
 class Requests:
@@ -62,7 +64,8 @@ class Requests:
             answer = said(port, f"GET /run.json HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode(), True)
             if not answer.startswith(b"HTTP/1.0 200 "):
                 raise Fault("hang", f"{damage}: afterwards it answers {answer[:200]!r}", "no longer serves")
-            if stored.MARK.encode() in answer.partition(b"\r\n\r\n")[2].replace(b"\\", b""):
+            found = json.loads(answer.partition(b"\r\n\r\n")[2])
+            if stored.MARK in found["page"]:  # "state" is shown as text (live.js), this is put in as HTML
                 raise Fault("silent", f"{damage}: markup of a file stands in run.json", "markup in the page")
         if raised:
             raise Fault("traceback", f"{damage}\n{raised[0]}", raised[0].strip().splitlines()[-1][:100])
@@ -137,13 +140,29 @@ def said(port: int, raw: bytes, whole: bool) -> bytes:
             if not whole:
                 with contextlib.suppress(OSError):  # it has answered and gone
                     line.shutdown(socket.SHUT_WR)
-            while piece := line.recv(1 << 16):
+            while piece := received(line):
                 found += piece
     except ConnectionError:
         pass  # it would not hear all of a huge one
     except TimeoutError:
         raise Fault("hang", f"{raw[:80]!r}: no end of the answer within {PATIENCE:g} s", "no end") from None
     return found
+
+
+def received(line: socket.socket) -> bytes:
+    """The next piece.
+
+    Raises:
+        TimeoutError: the server, whose threads are ours, leaves us without one, and not for want of a processor.
+    """
+    began, busy = time.monotonic(), busy_seconds(os.getpid())
+    while True:
+        try:
+            return line.recv(1 << 16)
+        except TimeoutError:
+            before, busy = busy, busy_seconds(os.getpid())
+            if time.monotonic() - began > LONGEST or busy - before < BUSY * PATIENCE:
+                raise
 
 
 # -- submissions -------------------------------------------------------------------------------------------------------
@@ -213,6 +232,63 @@ class Submissions:
         at = attempt(lambda: policy.at(place, size, turn))  # type: ignore[arg-type]
         if abs(sum(at.values()) - 1) > 1e-6 or min(at.values()) < -1e-9 or (shares < 0).any():
             raise Fault("silent", f"{at} are no probabilities", "no probabilities")
+
+
+# -- comparisons -------------------------------------------------------------------------------------------------------
+
+
+@cache
+def board() -> tuple[Path, dict[str, Any]]:
+    """The folder of a small comparison that has ended, and what it has come to; once in a process."""
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-board-")) / "case"
+    folder.mkdir()
+    (folder / "tiny.json").write_text(json.dumps(SUITE))
+    answer = mfnet(Compares.COMMAND, Surroundings(folder))
+    if answer is None or answer.code:
+        raise Fault("traceback", f"a plain comparison fails: {answer}", "a plain comparison fails")
+    return folder / "c", standing(folder / "c")
+
+
+class Boards:
+    """A damaged folder of a comparison: it goes on, is reported, or is refused in a sentence; no markup in its page."""
+
+    name, share = "boards", 2.0
+
+    def run(self, rng: np.random.Generator, folder: Path) -> None:
+        source, wanted = board()
+        place = folder / "c"
+        shutil.copytree(source, place)
+        (folder / "tiny.json").write_text(json.dumps(SUITE))
+        how = self.damage(rng, place)
+        command = ["report", "c"] if rng.random() < 0.6 else ["compare", "--out", "c", "--resume", "--jobs", "1"]
+        told = f"{how}; mfnet {' '.join(command)}"
+        (folder / "damage.txt").write_text(told + "\n", "utf-8", "backslashreplace")
+        answer = mfnet(command, Surroundings(folder))
+        assert answer is not None
+        stored.judge(answer, told)
+        pages = [path.read_text("utf-8", "replace") for path in place.glob("*.html")]
+        if any(stored.MARK in page for page in pages):
+            raise Fault("silent", f"{told}: markup of a file stands in a page", "markup in the page")
+        if how.startswith("gone") and command[0] == "compare":
+            compare(standing(place), wanted)  # whatever is made again is the same
+
+    @staticmethod
+    def damage(rng: np.random.Generator, place: Path) -> str:
+        files = sorted(str(p.relative_to(place)) for p in place.rglob("*.json") if p.is_file())
+        name, how = pick(rng, files), rng.random()
+        file = place / name
+        if how < 0.15:
+            file.unlink()
+            return "gone: " + name
+        if how < 0.25:
+            return f"{name}: {spoil_kind(rng, file)}"
+        if how < 0.4:
+            file.write_bytes(spoil_bytes(rng, file.read_bytes()))
+            return f"{name}: bytes"
+        tree = json.loads(file.read_text())
+        words = stored.edit(rng, tree)
+        file.write_text(json.dumps(tree, indent=1))
+        return f"{name}: {words}"
 
 
 # -- commands ----------------------------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ be killed at any moment: after some time, or at some operation on its files, whi
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import resource
 import select
@@ -25,6 +26,7 @@ import numpy as np
 from fuzz.judging import Fault
 
 CPU_SECONDS, WALL_SECONDS = 20, 75.0
+LONGEST, IDLE_SECONDS, BUSY = 400.0, 10.0, 0.02  # it may take longer while it works, or would if it had a processor
 # What Python announces before it changes files; "open" only where it is for writing.
 WRITING = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate", "os.link",
            "shutil.rmtree",
@@ -115,6 +117,7 @@ def _text(path: Path) -> str:
 def _ended(pid: int, death: Death | None, announced: int) -> int:
     """The status of the process, once it has ended or was ended."""
     began, killed, waited = time.monotonic(), False, True
+    patience, busy = WALL_SECONDS, -math.inf
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
@@ -123,10 +126,13 @@ def _ended(pid: int, death: Death | None, announced: int) -> int:
         if death is not None and death.seconds is not None and spent > death.seconds and not killed:
             os.kill(pid, signal.SIGKILL)
             killed = True
-        if spent > WALL_SECONDS:
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            raise Fault("hang", f"the command did not end within {WALL_SECONDS:g} s")
+        if spent > patience:
+            before, busy = busy, busy_seconds(pid)
+            if spent > LONGEST or busy - before < BUSY * IDLE_SECONDS:
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                raise Fault("hang", f"the command did not end within {spent:.0f} s")
+            patience = spent + IDLE_SECONDS
         if death is not None and waited and select.select([announced], [], [], 0.002)[0]:
             waited = False  # announced, or over
             if os.read(announced, 1):
@@ -135,6 +141,21 @@ def _ended(pid: int, death: Death | None, announced: int) -> int:
                     os.kill(pid, signal.SIGKILL)
         else:
             time.sleep(0.002)
+
+
+def busy_seconds(pid: int) -> float:
+    """Seconds that a process and its children have worked, or waited for a processor that others had."""
+    parents, spent = {}, {}
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, ValueError, IndexError):  # it has ended
+            parents[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+            threads = [path.read_text().split() for path in place.glob("task/*/schedstat")]
+            spent[int(place.name)] = sum(int(worked) + int(queued) for worked, queued, *_ in threads) / 1e9
+    family, size = {pid}, 0
+    while len(family) > size:
+        size = len(family)
+        family |= {child for child, parent in parents.items() if parent in family}
+    return sum(spent.get(member, 0.0) for member in family)
 
 
 def _be_program(

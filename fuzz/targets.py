@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from fuzz import calls, cities, doors, files, kills, options, stored
+from fuzz import calls, cities, doors, equilibria, files, kills, options, stored
 from fuzz.running import Target
 
 ALL: tuple[Target, ...] = (
     files.Tables(), files.Bytes(), files.Npz(), files.Flows(), files.Taxi(), files.Named(),
     cities.CityTables(), cities.CityBytes(), cities.RideShares(),
     calls.Keywords(), calls.Actions(), calls.Seeds(), calls.Measures(), calls.Networks(), calls.Configs(),
-    options.Options(), options.Instances(), options.Trains(), doors.Requests(), doors.Submissions(), doors.Verbs(),
+    options.Options(), options.Instances(), options.Trains(), equilibria.Equilibria(), doors.Requests(),
+    doors.Submissions(), doors.Verbs(), doors.Boards(),
     stored.Checkpoints(), stored.Folders(), stored.Commands(), kills.Runs(), kills.Files(), kills.Compares(),
 )  # fmt: skip
 TARGETS: dict[str, Target] = {target.name: target for target in ALL}

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -73,9 +74,9 @@ def import_place(place: str) -> ModuleType:
 def _import_module(name: str) -> ModuleType:
     if not all(part.isidentifier() for part in name.split(".")):
         raise TargetError(f"{name!r} is no module's name; a file ends in .py, as in 'path/file.py:name'")
-    _look_in(os.getcwd())  # a command installed by pip does not look here by itself
     try:
-        return importlib.import_module(name)
+        # a command installed by pip does not look here by itself
+        return _looking_in(os.getcwd(), lambda: importlib.import_module(name))
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
@@ -86,7 +87,10 @@ def _import_file(path: Path) -> ModuleType:
     file = path.resolve()
     if not file.is_file():
         raise TargetError(f"there is no file {path}")
-    _look_in(str(file.parent))  # what stands beside it can be imported, as from a script
+    return _looking_in(str(file.parent), lambda: _run(file))  # what stands beside it is found, as from a script
+
+
+def _run(file: Path) -> ModuleType:
     name = file.stem if _is_found_as(file.stem, file) else _own_name(file)
     if name in sys.modules or name == file.stem:
         return importlib.import_module(name)
@@ -102,10 +106,27 @@ def _import_file(path: Path) -> ModuleType:
     return module
 
 
-def _look_in(folder: str) -> None:
-    """Search a folder for modules too, after all others."""
-    if folder not in sys.path:
-        sys.path.append(folder)
+def _looking_in(folder: str, find: Callable[[], ModuleType]) -> ModuleType:
+    """What ``find`` imports while a folder is searched too, after all others; from then on, if it was found there.
+
+    Processes are told where to search in one argument: folders that nobody needs would make it too long for that.
+    """
+    if folder in sys.path:
+        return find()
+    sys.path.append(folder)
+    here = False
+    try:
+        module = find()
+        here = _stands_in(folder, module)
+    finally:
+        if not here:
+            sys.path.remove(folder)
+    return module
+
+
+def _stands_in(folder: str, module: ModuleType) -> bool:
+    places = [getattr(module, "__file__", None), *getattr(module, "__path__", ())]
+    return any(place is not None and Path(folder).resolve() in Path(place).resolve().parents for place in places)
 
 
 def _is_found_as(name: str, file: Path) -> bool:

@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from mfnet_agents import cli
 from mfnet_agents.comparison import exports, suites
+from mfnet_agents.comparison.jobs import crashed
 from mfnet_agents.comparison.plan import RESULT, ComparisonFolder, Plan, make_plan, write_json
 from mfnet_agents.comparison.standings import Standings
 from mfnet_agents.pages import comparison, frame
@@ -174,6 +175,18 @@ def test_latex_and_csv_hold_the_ranking(folder: Path) -> None:
     assert rows[0]["IQM to bound"] == "0.438" and rows[1]["crashed"] == "2"
     latex = (folder / "ranking.tex").read_text()
     assert latex.count(r"\begin{tabular}") == 2 and "0.438" in latex
+
+
+def test_a_comparison_whose_jobs_all_failed_is_no_wrong_argument(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = ComparisonFolder(folder).plan()
+    failed = results(plan, tmp_path / "out")
+    for job in plan.jobs:
+        write_json(failed.folder_of(job) / RESULT, crashed(job, "no such road"))
+    assert cli.main(["compare", "--out", str(failed.path), "--resume"]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "no instance in" in said and "no such road" in said and (failed.path / "plan.json").is_file()
 
 
 def test_a_damaged_result_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,7 +25,7 @@ from fuzz.targets import TARGETS, prepare  # noqa: E402
 CASES = {
     "tables": 60, "bytes": 40, "npz": 15, "flows": 15, "parquet": 6, "names": 10, "keywords": 25, "actions": 30,
     "cities": 60, "city-bytes": 30, "rideshare": 8, "options": 25, "instances": 30, "trains": 2, "requests": 6,
-    "submissions": 60, "verbs": 4,
+    "submissions": 60, "verbs": 4, "equilibria": 25, "boards": 2,
     "seeds": 20, "measures": 20, "networks": 6, "config": 10, "checkpoints": 25, "folders": 2, "cli": 4,
 }  # fmt: skip
 
@@ -75,7 +75,7 @@ def _raw() -> None:
 
 
 def _vast() -> None:
-    np.ones(100 << 17).sum()
+    np.ones(200 << 17).sum()
 
 
 def test_a_raw_exception_is_a_traceback(tmp_path: Path) -> None:
@@ -90,9 +90,11 @@ def test_a_sentence_of_ours_is_a_refusal(tmp_path: Path) -> None:
     assert one(Toy(lambda: positive(x="two\nlines" * 100)), 0, 0, tmp_path / "b").kind in ("refused", "traceback")
 
 
-def test_memory_that_is_filled_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fuzz.running.GROWTH", 64 << 20)
-    assert one(Toy(_vast), 0, 0, tmp_path / "case").cause == "memory"
+def test_more_memory_than_there_is_is_a_fault_and_less_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert one(Toy(_vast), 0, 0, tmp_path / "there").kind == "passed"
+    monkeypatch.setattr("fuzz.running.MEMORY", 128 << 20)
+    found = one(Toy(_vast), 0, 0, tmp_path / "not there")
+    assert found.kind == "traceback" and "MemoryError" in found.cause
 
 
 def test_waiting_for_ever_is_a_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,6 +111,18 @@ def test_waiting_for_a_processor_is_none(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_no_except_exception_swallows_the_alarm() -> None:
     assert not issubclass(Hang, Exception)
+
+
+@pytest.mark.parametrize("part, kind", [("page", "silent"), ("state", "passed")])
+def test_markup_is_a_fault_where_a_browser_would_read_it(
+    part: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``page`` is put in as HTML, ``state`` as text (live.js)."""
+    from mfnet_agents.pages.live import Watched
+
+    look = Watched.look
+    monkeypatch.setattr(Watched, "look", lambda self: {**look(self), part: stored.MARK})
+    assert one(TARGETS["requests"], 0, 0, tmp_path / "case").kind == kind
 
 
 @pytest.mark.parametrize("form", formats.FORMATS, ids=lambda form: form.name)
@@ -155,6 +169,43 @@ def test_tables_of_the_harness_are_valid_and_spoiling_them_changes_them() -> Non
         read = form.read(tables)
         assert read.rides if isinstance(read, truth.City) else read.links
         assert sum(spoil_tables(rng, tables)[0] != tables for _ in range(50)) > 35
+
+
+def test_a_command_that_waits_hangs_and_one_that_works_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "WALL_SECONDS", 0.2)
+    monkeypatch.setattr(processes, "IDLE_SECONDS", 0.4)
+
+    def work() -> int:
+        end = time.monotonic() + 1.5
+        while time.monotonic() < end:
+            pass
+        return 0
+
+    def wait() -> int:
+        time.sleep(60)
+        return 0
+
+    for name in ("works", "waits"):
+        (tmp_path / name).mkdir()
+    answer = processes.run(work, processes.Surroundings(tmp_path / "works"))
+    assert answer is not None and answer.code == 0
+    with pytest.raises(Fault) as found:
+        processes.run(wait, processes.Surroundings(tmp_path / "waits"))
+    assert found.value.kind == "hang"
+
+
+def test_an_equilibrium_of_another_network_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Solved for capacities that are 1 % larger."""
+    from mfnet_envs.engines import networks
+
+    law = networks._law
+    monkeypatch.setattr(
+        networks, "_law", lambda network: law(dataclasses.replace(network, capacity=1.01 * network.capacity))
+    )
+    kinds = {one(TARGETS["equilibria"], 0, number, tmp_path / str(number)).kind for number in range(10)}
+    assert "silent" in kinds
 
 
 def test_death_comes_at_the_operation_it_was_meant_for(tmp_path: Path) -> None:

@@ -389,3 +389,15 @@ def test_vehicles_that_no_demand_can_use_are_a_sentence() -> None:
     with pytest.raises(NotSolvedError, match="no share of the demand uses all vehicles"):
         largest_scale(roads, Trips.of(np.array([[0.0, 1.0], [1.0, 0.0]])), law.marginal(), 1e100, 0.0)
     assert assign(roads, Trips.of(np.array([[0.0, 5e-324], [0.0, 0.0]])), law).gap == 0
+
+
+def test_a_link_that_crowding_does_not_slow_down_may_be_as_narrow_as_it_likes() -> None:
+    """Nothing times infinity is no number: 0 to 1 by a constant road of capacity 1e-300, or by one that fills up."""
+    network = NetworkData(
+        name="narrow", nodes=("0", "1"), tail=np.zeros(2, int), head=np.ones(2, int), length=np.ones(2),
+        free_flow_time=np.array([2.0, 1.0]), capacity=np.array([1e-300, 5.0]), b=np.array([0.0, 1.0]),
+        power=np.array([4.0, 1.0]), demand=np.array([[0.0, 20.0], [0.0, 0.0]]),
+    )  # fmt: skip
+    selfish, best = user_equilibrium(network), system_optimum(network)
+    assert selfish.flow == pytest.approx([15, 5]) and selfish.total_time == pytest.approx(40)  # 1 + f / 5 = 2
+    assert best.flow == pytest.approx([17.5, 2.5]) and best.total_time == pytest.approx(38.75)  # 1 + 2 f / 5 = 2

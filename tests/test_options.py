@@ -22,6 +22,7 @@ from mfnet_envs.drawing import render_to
 from mfnet_envs.model import Branch, LocalModel, Quota
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.policy import TablePolicy, uniform
+from mfnet_envs.scenarios import _options
 from mfnet_envs.scenarios.grid_v0 import Grid
 from mfnet_envs.simulator import step_bytes
 from mfnet_envs.views import CentralEnv, CentralVectorEnv
@@ -285,6 +286,25 @@ def test_what_a_world_fills_is_known_beforehand(door: str, id: str) -> None:
     few, many = (peak(lambda worlds=worlds: step(worlds)) for worlds in (20, 80))  # type: ignore[misc]
     said = step_bytes(model) if door == "simulator" else world_bytes(model)
     assert 0.5 < said / ((many - few) / 60) < 1.15
+
+
+@pytest.mark.parametrize("option", [{"deadline": 200}, {"capacity": 600}, {"rows": 40, "capacity": 20}])
+def test_what_the_tables_of_moves_fill_is_known_beforehand(
+    option: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against what is really allocated while a model is made and checked, or it dies where it should refuse."""
+    said: list[int] = []
+    fits = _options.fits
+
+    def heard(what: str, *shape: int, itemsize: int = 8) -> None:
+        said.append(math.prod(shape) * itemsize)
+        tracemalloc.reset_peak()  # the network is there by now
+        fits(what, *shape, itemsize=itemsize)
+
+    mfnet_envs.make_model("MFNet-Courier-v0")
+    monkeypatch.setattr(_options, "fits", heard)
+    filled = peak(lambda: mfnet_envs.make_model("MFNet-Courier-v0", population=12, **option))
+    assert 0.8 < said[0] / filled < 1.3
 
 
 @pytest.mark.parametrize(

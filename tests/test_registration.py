@@ -1,5 +1,6 @@
 """Ids, registries and options."""
 
+import contextlib
 import pickle
 import subprocess
 import sys
@@ -289,6 +290,23 @@ def test_targets_that_lead_nowhere(town: Path, target: str, sentence: str) -> No
     (town / "lost.py").write_text("import not_there")
     with pytest.raises(targets.TargetError, match=sentence):
         registration.scenario(target)
+
+
+def test_folders_are_searched_from_then_on_only_where_something_was_found(
+    town: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every folder that a name was once looked up in stood in sys.path: in the end no process could be started."""
+    (town / "lost.py").write_text("import not_there")
+    before = list(sys.path)
+    for target in ("twon:Town", "twon.py:Town", "lost.py:Town", "lost:Town", "mfnet_envs.instances:grid-test-4"):
+        with contextlib.suppress(targets.TargetError):
+            registration.scenario(target)
+        assert sys.path == before, target
+    registration.scenario("town:Town")
+    assert sys.path == [*before, str(town)], "what it imports later stands beside it"
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    registration.scenario("town:Town")
+    assert sys.path == [*before, str(town)], "it was not found here"
 
 
 def test_what_returns_no_model(town: Path) -> None:

@@ -1,8 +1,8 @@
 """The command line: parses, calls, prints. ``mfnet env ...`` works without torch.
 
 A verb is a module of this package with ``HELP``, ``arguments(parser)`` and ``run(options) -> int``; :data:`VERBS` lists
-them. Exit codes: 0 done; 1 a check found something, training diverged, or a fault of ours; 2 a wrong argument or an
-unusable file, said in one sentence on the error stream; 130 stopped by Ctrl-C.
+them. Exit codes: 0 done; 1 a check found something, training diverged, every job failed, or a fault of ours; 2 a wrong
+argument or an unusable file, said in one sentence on the error stream; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -96,9 +96,16 @@ def _told(error: Exception) -> int:
     if isinstance(error, OSError) and error.strerror:
         return fail(f"{error.strerror}: {error.filename or 'the output'}")
     if isinstance(error, expected_errors()):
-        return fail(str(error), code=1 if isinstance(error, ArithmeticError) else 2)
+        return fail(str(error), code=1 if _was_run(error) else 2)
     said = f"this should not have happened: {type(error).__name__}: {error}"
     return fail(f"{said}; with {TRACEBACK}=1 in the environment it says where, please report that", code=1)
+
+
+def _was_run(error: Exception) -> bool:
+    """Whether nothing was wrong with what was asked for, and it failed."""
+    from mfnet_agents.runs import AllFailed
+
+    return isinstance(error, ArithmeticError | AllFailed)
 
 
 def _has_working_directory() -> bool:

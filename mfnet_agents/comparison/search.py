@@ -13,7 +13,7 @@ from mfnet_agents.comparison import suites, tuning
 from mfnet_agents.comparison.contenders import Contender, parse
 from mfnet_agents.comparison.plan import TUNING_SEED, ComparisonFolder, Plan, can_play, unseen
 from mfnet_agents.config import AlgorithmConfig
-from mfnet_agents.runs import RunError, make_config, preset
+from mfnet_agents.runs import AllFailed, make_config, preset
 from mfnet_envs.words import whole
 
 INSTANCE = "here"
@@ -47,14 +47,14 @@ def preset_of(folder: ComparisonFolder, plan: Plan) -> dict[str, Any]:
     """What the search has found, as :mod:`mfnet_agents.runs.presets` ships it.
 
     Raises:
-        RunError: every trial has failed.
+        AllFailed: every trial has failed.
     """
     [contender], [instance] = plan.contenders, plan.tuning_instances
     found = tuning.trials(folder, plan, contender.text)
     ended = [trial for trial in found if not trial.error]
     if not ended:
         why = found[0].error if found else "none has been run"
-        raise RunError(f"no trial of {contender.text} on {instance.env} has ended: {why}")
+        raise AllFailed(f"no trial of {contender.text} on {instance.env} has ended: {why}")
     best = max(ended, key=lambda trial: trial.mean)
     sizes = best.options.get(INSTANCE, {})
     said = ", ".join(f"{name} {value:g}" for name, value in sizes.items()) or "the step sizes as they were given"

@@ -18,7 +18,7 @@ from mfnet_agents.comparison import statistics, submission
 from mfnet_agents.comparison.plan import PLAN, ComparisonFolder, Plan
 from mfnet_agents.comparison.statistics import Estimate
 from mfnet_agents.comparison.suites import INFORMATION, Instance
-from mfnet_agents.runs import RunError
+from mfnet_agents.runs import AllFailed, RunError
 from mfnet_envs.arrays import Floats
 from mfnet_envs.bounds import Certificate
 from mfnet_envs.evaluate import half_width
@@ -134,7 +134,7 @@ class Standings:
     """What a comparison has found so far.
 
     Raises:
-        RunError: no instance has been measured yet, or a file is damaged.
+        AllFailed: no instance has been measured yet. RunError: a file is damaged.
     """
 
     def __init__(self, folder: ComparisonFolder) -> None:
@@ -152,7 +152,7 @@ class Standings:
                 raise RunError(f"a result of {instance.name} in {folder.path} is damaged: {error!r:.200}") from error
         if not self.boards:
             why = "; ".join(f"{name}: {said}" for name, said in self.unmeasured.items())
-            raise RunError(f"no instance in {folder.path} has been measured yet ({why})")
+            raise AllFailed(f"no instance in {folder.path} has been measured yet ({why})")
 
     def _read(self, instance: Instance) -> None:
         jobs = [job for job in self.plan.jobs if job.instance.name == instance.name and self.folder.is_done(job)]

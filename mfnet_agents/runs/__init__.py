@@ -8,11 +8,11 @@
 
 from __future__ import annotations
 
-from mfnet_agents.runs.folder import RunError, RunFolder, default_folder, same_options
+from mfnet_agents.runs.folder import AllFailed, RunError, RunFolder, default_folder, same_options
 from mfnet_agents.runs.presets import EVALUATIONS, make_config, preset, preset_notes
 from mfnet_agents.runs.training import REPORT_SEED, REPORT_WORLDS, flat, interruption, measured, train, versions
 
 __all__ = [
-    "EVALUATIONS", "REPORT_SEED", "REPORT_WORLDS", "RunError", "RunFolder", "default_folder", "flat", "interruption",
-    "make_config", "measured", "preset", "preset_notes", "same_options", "train", "versions",
+    "EVALUATIONS", "REPORT_SEED", "REPORT_WORLDS", "AllFailed", "RunError", "RunFolder", "default_folder", "flat",
+    "interruption", "make_config", "measured", "preset", "preset_notes", "same_options", "train", "versions",
 ]  # fmt: skip

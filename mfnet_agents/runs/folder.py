@@ -32,6 +32,10 @@ class RunError(Exception):
     """A run folder that cannot be used, in one sentence that says what to do."""
 
 
+class AllFailed(RunError):
+    """What was asked for has been run, and every part of it failed; the folder keeps what each of them said."""
+
+
 def default_folder(config: AlgorithmConfig) -> Path:
     """``runs/<id>-<options>-<algorithm>-seed<seed>``: two runs that are to find out different things get two folders.
 

@@ -50,13 +50,17 @@ class BPR:
     Attributes:
         free_flow_time: t0 > 0.
         capacity: c > 0.
-        b, power: >= 0.
+        b, power: >= 0; the power is kept as 0 where crowding adds nothing, so that nothing times infinity is not asked.
     """
 
     free_flow_time: Floats
     capacity: Floats
     b: Floats
     power: Floats
+
+    def __post_init__(self) -> None:
+        flat = (self.free_flow_time == 0) | (self.b == 0)
+        object.__setattr__(self, "power", np.where(flat, 0.0, self.power))
 
     @classmethod
     def linear(cls, fixed: ArrayLike, per_vehicle: ArrayLike) -> BPR:

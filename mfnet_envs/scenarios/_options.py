@@ -16,7 +16,7 @@ from mfnet_envs.io.network_data import NetworkData
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.words import COUNTABLE, HUGE, did_you_mean, fits, is_number, is_whole, non_negative, shown, whole
 
-MOVE_BYTES = 64  # of the tables that say where a move leads, what it pays and whether it is legal
+MOVE_BYTES = 128  # of a state's move while the tables are made and checked that say where it leads and what it pays
 LARGEST_SCALE = 1e6  # of a demand; programmes tell larger ones from none no more
 WORLDS = 256  # whose rewards an evaluation holds, step by step
 
