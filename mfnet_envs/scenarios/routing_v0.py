@@ -68,10 +68,11 @@ from mfnet_envs import registration
 from mfnet_envs.engines.clock import STEPS, WARM_STEPS, Pace, rounded
 from mfnet_envs.engines.congestion import Congestion
 from mfnet_envs.engines.day import Day
+from mfnet_envs.engines.failures import failing
 from mfnet_envs.engines.given import Given
 from mfnet_envs.engines.throughput import enough_vehicles
 from mfnet_envs.io.network_data import NetworkData
-from mfnet_envs.scenarios._options import call_places, checked_scale, ends_of, times, tolled
+from mfnet_envs.scenarios._options import call_places, checked_scale, ends_of, links_of, times, tolled
 from mfnet_envs.words import checked_population, fits, positive, shown, whole
 
 STREET, AVENUE = (1.0, 1.0), (0.6, 2.0)  # free-flow time and capacity
@@ -133,6 +134,9 @@ class Routing(Congestion):
         profile: multiples of the demand, one for each phase of a turn of the clock: so many trips may begin, and
             vehicles without one wait (:mod:`mfnet_envs.engines.day`). ``vehicles`` by rule are those of multiple 1.
             Default: no clock, and whoever has arrived begins another trip.
+        failures: ``(link, from, until, share)`` each, such as ``("a to b", 7, 9, 0.5)``: between these times of every
+            turn of ``profile_time`` the link, named as for ``close``, keeps that share of its capacity; with 0 nobody
+            leaves it (:mod:`mfnet_envs.engines.failures`). Default: none.
         profile_time: length of a turn, in the demand's unit of time.
         gamma: discount factor per step.
 
@@ -157,6 +161,7 @@ class Routing(Congestion):
         toll: Literal["marginal"] | Mapping[Any, float] | None = None,
         demand_scale: float = 1.0,
         profile: Sequence[float] | None = None,
+        failures: Sequence[Any] | None = None,
         profile_time: float = 24.0,
         gamma: float = 0.99,
     ) -> None:
@@ -189,6 +194,8 @@ class Routing(Congestion):
             data = data.closed(ends_of(data, close, "close")).useful()
             notes.append("vehicles and dt, where set by rule, are those of the open network")
             given = Given.of(data, time_unit)
+        named = partial(links_of, data, given.roads)
+        day = failing(day, failures, profile_time, pace.dt, named, given.law)
         super().__init__(
             given.roads,
             rounded(given.law, pace.dt),
@@ -216,7 +223,7 @@ class Routing(Congestion):
             *given.notes,
             *notes,
             pace.said(self.evaluation[0], units),
-            *([] if day is None else [day.said()]),
+            *(() if day is None else day.said()),
             *self.plan.said,
         )
         self.caveats = (self.of_demand(bool(data.notes or given.notes)), *caveats)
