@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mfnet_envs.engines.congestion import Congestion
 
 MOST_PATTERNS = 8  # of capacities, the longest, for which an optimum is solved; the bound holds with any
+DEAR = 1e3  # times all other links is the price of a closed one
 LEAST = 1e-3  # of a capacity, in the search for prices and splits of the others where a link is closed
 
 
@@ -183,12 +184,12 @@ def _slope(law: BPR) -> Floats:
 
 
 def prices(law: BPR | MM1, shares: Floats, scale: Scale) -> Floats:
-    """``(L,)``: marginal costs of an optimum with ``shares`` of the capacities; a closed link costs more than any way
-    without it."""
+    """``(L,)``: marginal costs of an optimum with ``shares`` of the capacities; a closed link costs far more than any
+    way without it."""
     price = searched(law, shares).marginal().time(scale.by_destination.sum(0))  # type: ignore[union-attr]
     if isinstance(law, BPR):
         price = np.where(_constant(law), np.minimum(price, _slope(law)), price)
-    return np.where(shares > 0, price, np.maximum(price, price[shares > 0].sum()))
+    return np.where(shares > 0, price, np.maximum(price, DEAR * price[shares > 0].sum()))
 
 
 def share_of(model: Congestion, day: Day) -> float:

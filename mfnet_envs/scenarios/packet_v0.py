@@ -19,10 +19,12 @@ law        "mm1", or "point_queue": a fixed time 1 / c up to the capacity, then 
 criterion  throughput: reward per step times full_scale, 1,200 steps of which 700 warm-up, or 60 mean trips of which 35
            where these take longer; gamma .99
 start      the steady state of shortest paths on links that never fill
-clock      none; with ``profile`` the demand's: so many packets may start in each phase, the others wait
+clock      none; with ``profile`` the demand's: so many packets may start in each phase, the others wait; with
+           ``failures`` the links': of their capacity a share is left for a while
 bound      optimal routing in the sense of Bertsekas and Gallager, a convex programme (a linear one for point queues):
            theta* times the demand, for every policy and every population, with blocking or without; with ``profile``
-           less (:mod:`mfnet_envs.engines.day`; for point queues the smaller of theta* and the mean multiple)
+           or ``failures`` less (:mod:`mfnet_envs.engines.day`, :mod:`mfnet_envs.engines.failures`; for point queues the
+           smaller of theta*, with the mean capacities, and the mean multiple)
 ========== =========================================================================================================
 
 Heuristics: ``random`` (any link from which the destination can be reached); ``shortest_path`` (hops; of several such

@@ -18,9 +18,10 @@ kernel     leave with probability g_e for the chosen link, or for the next trip'
 criterion  throughput: reward per step times full_scale, 1,200 steps of which 700 warm-up, or 60 mean trips of which 35
            where these take longer; gamma .99
 start      the steady state of shortest paths on roads that never fill
-clock      none; with ``profile`` the demand's: so many trips may begin in each phase, vehicles without one wait
-bound      convex programme: theta* times the demand, for every policy and every population; with ``profile`` less, by a
-           linear programme at the prices of the first
+clock      none; with ``profile`` the demand's: so many trips may begin in each phase, vehicles without one wait; with
+           ``failures`` the links': of their capacity a share is left for a while
+bound      convex programme: theta* times the demand, for every policy and every population; with ``profile`` or
+           ``failures`` less, by a linear programme at the prices of the first
 ========== =========================================================================================================
 
 In a steady state flows obey BPR exactly and the vehicles on the road are the total travel time, so the largest share
@@ -32,9 +33,15 @@ weighed lengths, drivers who choose for themselves weigh those too; optimum and 
 
 ``profile=[0.4, 1.6, 1.0]`` is a day of three phases: of the vehicles that wait at a start only as many may leave in a
 step as trips are wanted there. :mod:`mfnet_envs.engines.day` proves its bound, which tends to the mean of min(m_i,
-theta*) times the demand as phases get long beside a trip, and is theta* times the demand where nothing limits. Links
-that fail at random are no option: whether a link is open would be a state of the world that no agent's own place holds,
-so that the law were not the paper's; ``close`` says what a closure costs.
+theta*) times the demand as phases get long beside a trip, and is theta* times the demand where nothing limits.
+
+``failures=[("a to b", 7, 9, 0.5)]`` leaves that link half of its capacity from 7 to 9 of every turn of
+``profile_time``, with or without a ``profile``; with share 0 nobody leaves it, and who is on it waits until it opens.
+:mod:`mfnet_envs.engines.failures` proves the bound, which tends to the mean over phases of what each could carry for
+long. ``ue`` and ``so`` then are the splits of the capacities in force, and ``so`` loses those who stand on a link that
+closes; who leaves it in time attains the bound. Links that fail at random are no option: whether a link is open would
+be a state of the world that no agent's own place holds, so that the law were not the paper's; ``close`` says what a
+closure costs.
 
 A link takes at least one step. By default dt is half the shortest link; where a trip would then take needlessly many
 steps it is longer, as far as a trip of the optimum gets 1 % longer by it at most, and a shorter link takes max(t0, dt)
