@@ -25,8 +25,8 @@ PLACES: dict[str, dict[str, Any]] = {
 }
 BY_THE_CLOCK: dict[str, Any] = {**PLACES["MFNet-Routing-v0"], "profile": [0.5, 1.5], "toll": "marginal"}
 DRAWN: dict[str, tuple[str, ...]] = {
-    "MFNet-Routing-v0": ("failures", "profile", "profile_time", "toll", "demand_scale", "close", "vehicles", "dt", "population"),
-    "MFNet-Packet-v0": ("failures", "profile", "profile_time", "demand_scale", "utilisation", "vehicles", "dt", "population"),
+    "MFNet-Routing-v0": ("profile", "profile_time", "toll", "demand_scale", "close", "vehicles", "dt", "population"),
+    "MFNet-Packet-v0": ("profile", "profile_time", "demand_scale", "utilisation", "vehicles", "dt", "population"),
     "MFNet-Courier-v0": ("deadline", "capacity", "total_demand", "population", "depots"),
     "MFNet-RideShare-v0": ("demand_scale", "city", "fleet", "population", "repeat", "empty"),
 }
