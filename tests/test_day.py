@@ -173,14 +173,14 @@ def test_a_day_is_a_clock() -> None:
         counts = after
 
 
-def trips_of_a_day(model: Congestion, policy: Policy) -> float:
-    """Trips per unit of time in the limit N = infinity, over the second day."""
+def trips_of_a_day(model: Congestion, policy: Policy, before: int = 1) -> float:
+    """Trips per unit of time in the limit N = infinity, over a day after ``before`` others."""
     simulator, mu, made = Simulator(model), model.initial[None], 0.0
     turn = model.period or 1
-    for t in range(2 * turn):
+    for t in range((before + 1) * turn):
         pi = policy.teams(mu * model.population, t)  # type: ignore[arg-type]
         mu, rewards = simulator.at(t).mean_field_step(mu, pi)
-        made += float(rewards.sum()) * (t >= turn)
+        made += float(rewards.sum()) * (t >= before * turn)
     return made / turn * model.full_scale
 
 
@@ -194,17 +194,28 @@ def test_long_phases_attain_the_bound(profile: list[float]) -> None:
 
 
 @cache
-def best_of_all(agents: int, profile: tuple[float, ...], steps: int) -> tuple[float, Congestion]:
+def best_of_all(
+    agents: int, profile: tuple[float, ...], steps: int, kept: tuple[float, ...] = ()
+) -> tuple[float, Congestion]:
     """Trips per unit of time of the best policy, which sees all and remembers all, by value iteration over the crowds.
+
+    The second road keeps ``kept`` of its capacity, of the day's phases of equal length.
 
     Whoever waits at the start chooses one of two roads, all others have no choice. Returned is an upper end: in each
     round of the clock no crowd gains more than the largest gain.
     """
     dt = 0.25
-    model = routing_v0.build(agents, network=pigou(), dt=dt, profile=profile, profile_time=steps * dt)
+    lasts = steps * dt / max(1, len(kept))
+    failures = [("s to a", i * lasts, (i + 1) * lasts, share) for i, share in enumerate(kept)] or None
+    model = routing_v0.build(
+        agents, network=pigou(), dt=dt, profile=profile, profile_time=steps * dt, failures=failures
+    )
+    left = [kept[t * len(kept) // steps] if kept else 1.0 for t in range(steps)]
     crowds = [tuple(row) for row in compositions(agents, 3)]  # on the constant road, on the other one, at the start
     number = {crowd: i for i, crowd in enumerate(crowds)}
-    fast = [tables(model, crowds, number, profile[t * len(profile) // steps]) for t in range(steps)]
+    phases = [(profile[t * len(profile) // steps], left[t]) for t in range(steps)]
+    made = {phase: tables(model, crowds, number, *phase) for phase in set(phases)}
+    fast = [made[phase] for phase in phases]
     value = np.zeros(len(crowds))
     for _ in range(400):
         before = value
@@ -218,15 +229,16 @@ def best_of_all(agents: int, profile: tuple[float, ...], steps: int) -> tuple[fl
 
 
 def tables(
-    model: Congestion, crowds: list[Any], number: dict[Any, int], multiple: float
+    model: Congestion, crowds: list[Any], number: dict[Any, int], multiple: float, kept: float
 ) -> list[list[tuple[float, np.ndarray]]]:
     """For each crowd and number of those at the start who choose road 0: (mean reward, law of the next crowd)."""
     weight, demand = model.vehicles / model.population, model.demand.sum() * model.dt
     found = []
     for crowd in crowds:
         a, b, waiting = crowd
-        x = np.roots([0.75, 0.25, -weight * b]).max() if b else 0.0  # b vehicles: x (1/4 + 3/4 x)
-        leave = (model.dt / 1.0, min(1.0, model.dt / (0.25 + 0.75 * x)))
+        slope = 0.75 / kept if kept else 0.0
+        x = np.roots([slope, 0.25, -weight * b]).max() if b and kept else 0.0  # b vehicles: x (1/4 + 3/4 x)
+        leave = (model.dt / 1.0, min(1.0, model.dt / (0.25 + slope * x)) if kept else 0.0)
         go = min(1.0, multiple * demand / (weight * waiting)) if waiting else 0.0
         paid = (a * leave[0] + b * leave[1]) / model.population / min(1.0, model.dt / 0.25)
         choices = []

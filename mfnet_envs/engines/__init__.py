@@ -8,6 +8,8 @@ given          what the agents' model takes from such a network
 networks       both of a network read from a file, and its demand as given
 throughput     how many trips a number of vehicles can make, at best and selfishly
 clock          how long a step is, and how many an evaluation takes
+day            demand by the clock, and its bound
+failures       capacity by the clock, and its bound
 respawn        where the next trip begins, so that trips are made as the demand has them
 congestion     all that as a model that agents act in, one link a step
 turns          reference policies: which link next

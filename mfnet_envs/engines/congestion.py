@@ -24,14 +24,14 @@ import numpy as np
 
 from mfnet_envs.arrays import Bools, Floats, Ints, like, namespace
 from mfnet_envs.bounds import Certificate
-from mfnet_envs.engines import assignment, throughput
+from mfnet_envs.engines import assignment, failures, throughput
 from mfnet_envs.engines.assignment import Assignment
 from mfnet_envs.engines.clock import STEPS, evaluation_steps
 from mfnet_envs.engines.day import Day
 from mfnet_envs.engines.given import moving
 from mfnet_envs.engines.link_laws import BPR, MM1, Cost, PointQueue, WithFixedCost
-from mfnet_envs.engines.respawn import UNBALANCED, apart, respawn_plan
-from mfnet_envs.engines.roads import Roads, Trips
+from mfnet_envs.engines.respawn import UNBALANCED, apart, next_starts, respawn_plan
+from mfnet_envs.engines.roads import Roads, Trips, adjacency
 from mfnet_envs.engines.throughput import Equilibrium, Scale, enough_vehicles, whole_demand
 from mfnet_envs.model import Branch, LocalModel
 from mfnet_envs.network import StateNetwork
@@ -119,6 +119,8 @@ class Congestion(LocalModel):
         positive(**{name: number for name, number in given.items() if number is not None})
         self.roads, self.law, self.dt, self.blocking, self.demand = roads, law, float(dt), blocking, demand
         self.law_as_given, self.fixed = law_as_given or law, fixed
+        self.in_force: BPR | MM1 | PointQueue | failures.Derated = law
+        self.capacity_share: Floats = np.ones(len(roads.tail))
         self.plan = respawn_plan(demand, apart(roads, self.free_flow))
         self.trips, self.total, self.day = moving(roads, demand), Trips.of(demand).total, day
         leaving = demand.sum(1, keepdims=True)
@@ -157,14 +159,19 @@ class Congestion(LocalModel):
 
     @cached_property
     def _phases(self) -> tuple[Congestion, ...]:
-        phases = [copy.copy(self) for _ in self.day.multiple] if self.day else []
-        for phase, multiple in zip(phases, self.day.multiple.tolist() if self.day else [], strict=True):
-            phase._begun = self._may_begin(multiple)
-            phase._phases = tuple(phases)
-        return tuple(phases)
+        phases = () if self.day is None else tuple(copy.copy(self) for _ in self.day.multiple)
+        for i, phase in enumerate(phases):
+            assert self.day is not None
+            phase._begun, phase._phases = self._may_begin(self.day.multiple[i]), phases
+            if self.day.shares is not None:
+                phase.capacity_share = self.day.shares[i]
+                phase.in_force = failures.Derated.of(self.law, phase.capacity_share)
+        return phases
 
-    def _may_begin(self, multiple: float) -> Floats:
-        """``(starts,)``: trips that may begin in a step, as shares of the vehicles."""
+    def _may_begin(self, multiple: float) -> Floats | None:
+        """``(starts,)``: trips that may begin in a step, as shares of the vehicles; None for no limit."""
+        if not np.isfinite(multiple):
+            return None
         wanted: Floats = multiple * self.dt * self.demand[self.starts].sum(1) / self.vehicles
         return wanted
 
@@ -188,13 +195,13 @@ class Congestion(LocalModel):
     def delays(self, counts: Any) -> Floats:
         """``(B, L)``: the time each link takes now, from counts ``(B, S)``."""
         on_link = counts.reshape(len(counts), -1, self.network.layers).sum(2)[:, : len(self.roads.tail)]
-        return np.asarray(self.law.delay(self.weight * on_link), np.float64)
+        return np.asarray(self.in_force.delay(self.weight * on_link), np.float64)
 
     def _leave(self, mu_hood: Any) -> Any:
         """``(B, R)``: g of the link; 1 at the nodes where trips begin, which take one step, or as the day says."""
         xp = namespace(mu_hood)
         links = len(self.roads.tail)
-        leave = self.dt / self.law.delay(self.vehicles * mu_hood[:, :links, 0, 0])
+        leave = self.dt / self.in_force.delay(self.vehicles * mu_hood[:, :links, 0, 0])
         leave = xp.minimum(leave, like(leave, np.ones(1)))
         nodes = mu_hood[:, links:, 0, 0]
         begin = 1 + 0 * nodes
@@ -210,8 +217,7 @@ class Congestion(LocalModel):
         xp = namespace(mu_hood)
         crowd = xp.reshape(mu_hood[..., 0], (mu_hood.shape[0], -1))
         ahead = xp.take(crowd, _indices(mu_hood, self._next_slot.reshape(-1)), axis=1)
-        ahead = xp.reshape(ahead, (-1, *self._next_slot.shape))
-        room = 1 - ahead * (self.vehicles / self.blocking)
+        room = 1 - xp.reshape(ahead, (-1, *self._next_slot.shape)) * (self.vehicles / self.blocking)
         return xp.maximum(room, 0 * room)
 
     # -- bound and references -----------------------------------------------------------------------------------------
@@ -219,7 +225,7 @@ class Congestion(LocalModel):
     @cached_property
     def optimum(self) -> Scale:
         """The system optimum with these vehicles: theta* = ``upper`` times the demand."""
-        return self._largest_scale(self.vehicles)
+        return self.largest_scale(self.law)
 
     @property
     def relocated(self) -> float:
@@ -233,10 +239,12 @@ class Congestion(LocalModel):
     def bound(self) -> Certificate:
         """theta* times the demand, theta* = max {theta: total time of SO(theta) + theta dt total <= vehicles}.
 
-        With a day less: what :mod:`mfnet_envs.engines.day` proves.
+        With a day, or failures, less: what :mod:`mfnet_envs.engines.day` and :mod:`mfnet_envs.engines.failures` prove.
         """
         share = self.optimum.upper
-        if self.day is not None:
+        if self.day is not None and self.day.shares is not None:
+            share = failures.share_of(self, self.day)
+        elif self.day is not None:
             share = self.day.most(self.roads, self.trips, self.law, self.optimum, self.vehicles, self.demand.sum(1))
         return Certificate(
             value=share * self.total,
@@ -281,11 +289,14 @@ class Congestion(LocalModel):
         """(theta, assignment) of the user equilibrium with these vehicles."""
         if isinstance(self.law, PointQueue):
             raise ValueError("a point queue has no law from flow to time, hence no equilibrium; use law='mm1' or BPR")
-        waiting = self.dt * self.total
-        cost = self._chosen(self.law)
-        return throughput.equilibrium_scale(
-            self.roads, self.trips, self.law, self.vehicles, waiting, self.optimum.upper, cost
-        )
+        return self._selfish(np.ones(len(self.roads.tail)), self.optimum)
+
+    def _selfish(self, shares: Floats, scale: Scale) -> tuple[float, Assignment]:
+        """With ``shares (L,)`` of the capacities, whose optimum is ``scale``."""
+        law, waiting = failures.searched(self.law, shares), self.dt * self.total
+        assert not isinstance(law, PointQueue)
+        given = self.roads, self.trips, law, self.vehicles, waiting, scale.upper, self._chosen(law)
+        return throughput.equilibrium_scale(*given)
 
     def _chosen(self, law: BPR | MM1) -> Cost:
         """What travellers weigh who choose for themselves."""
@@ -308,6 +319,7 @@ class Congestion(LocalModel):
         """Simplest first; "ue" and "so" solve an assignment. See :mod:`mfnet_envs.engines.turns`."""
         from mfnet_envs.engines import turns
 
+        scales = self.by_pattern[:-1]
         named: dict[str, Policy] = {
             "random": turns.random_turn(self),
             "shortest_path": turns.shortest_path(self, self.free_flow),
@@ -315,15 +327,26 @@ class Congestion(LocalModel):
             "current_time": turns.CurrentTime(self),
         }
         if not isinstance(self.law, PointQueue):
-            named["ue"] = turns.splits(self, self.selfish[1].turns)
-        return {**named, "so": turns.splits(self, self.optimum.turns)}
+            named["ue"] = turns.by_phase(
+                self, self.selfish[1].turns, [(pair[0], self._selfish(*pair)[1].turns) for pair in scales]
+            )
+        return {
+            **named,
+            "so": turns.by_phase(self, self.optimum.turns, [(kept, scale.turns) for kept, scale in scales]),
+        }
 
-    def _largest_scale(self, vehicles: float) -> Scale:
+    def largest_scale(self, law: BPR | MM1 | PointQueue) -> Scale:
+        """The optimum of these vehicles under another law of the links."""
         waiting = self.dt * self.total
-        if isinstance(self.law, PointQueue):
-            time, capacity = self.law.free_flow_time, self.law.capacity
-            return throughput.largest_scale_with_capacities(self.roads, self.trips, time, capacity, vehicles, waiting)
-        return throughput.largest_scale(self.roads, self.trips, self.law.marginal(), vehicles, waiting)
+        if isinstance(law, PointQueue):
+            given = self.roads, self.trips, law.free_flow_time, law.capacity, self.vehicles, waiting
+            return throughput.largest_scale_with_capacities(*given)
+        return throughput.largest_scale(self.roads, self.trips, law.marginal(), self.vehicles, waiting)
+
+    @cached_property
+    def by_pattern(self) -> list[tuple[Floats, Scale]]:
+        """Shares of capacity ``(L,)`` that failures leave, the mean last, and the optimum with each held all day."""
+        return [(kept, self.largest_scale(failures.searched(self.law, kept))) for kept in failures.patterns(self.day)]
 
     # -- tables -------------------------------------------------------------------------------------------------------
 
@@ -370,22 +393,9 @@ class Congestion(LocalModel):
 
     def _graph(self, coordinates: Floats | None) -> nx.Graph[Any]:
         """Links and starting nodes; adjacent are consecutive links, and a node and the links that touch it."""
-        graph: nx.Graph[Any] = nx.Graph()
-        graph.add_nodes_from(range(len(self.end)))
-        place, slot = np.nonzero(self.onward >= 0)
-        graph.add_edges_from(zip(place.tolist(), self.onward[place, slot].tolist(), strict=True))
         place, layer = np.nonzero(self._arrived & self._possible)
         begins = self._next_starts[0][layer] // len(self.trips.destinations)
-        graph.add_edges_from(
-            {(e, start) for e, starts in zip(place.tolist(), begins.tolist(), strict=True) for start in starts}
-        )
-        graph.remove_edges_from(list(nx.selfloop_edges(graph)))  # a link that leads back to itself is its own place
-        if coordinates is not None:
-            a, b = coordinates[self.roads.tail], coordinates[self.roads.head]
-            aside = 0.06 * np.stack([b[:, 1] - a[:, 1], a[:, 0] - b[:, 0]], 1)  # the two directions side by side
-            spots = np.concatenate([(a + b) / 2 + aside, coordinates[self.starts]])
-            nx.set_node_attributes(graph, {v: tuple(spot) for v, spot in enumerate(spots.tolist())}, "pos")
-        return graph
+        return adjacency(self.roads, self.starts, self.onward, (place, begins), coordinates)
 
     def _slots(self, network: StateNetwork) -> Ints:
         """``(R, A)``: where in a flat row of ``mu_hood`` the next link stands; the own place for no link."""
@@ -416,24 +426,13 @@ class Congestion(LocalModel):
         Raises:
             ValueError: the branch of all states would take too much memory.
         """
-        destinations, plan, k = self.trips.destinations, self.plan, len(self.trips.destinations)
-        shares = self.rows[:, destinations]
-        entry, target = np.nonzero(shares[plan.begin] > 0)
-        begin, row = plan.begin[entry], np.searchsorted(destinations, plan.end[entry])
-        ending = np.bincount(plan.end, plan.rate)[plan.end]
-        odds = (plan.rate / ending)[entry] * shares[begin, target]
-        order = np.argsort(row, kind="stable")
-        sizes = np.bincount(row, minlength=k)
-        if (entries := self._possible.size * int(sizes.max())) > MOST_ENTRIES:
-            raise ValueError(
-                f"{self._possible.size:,} states (places times {k} destinations), with up to {sizes.max()} next trips, "
-                f"make a table of {16 * entries / 1e9:.0f} GB; take fewer zones, or an assignment: mfnet_envs.engines"
-            )
-        column = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-        first = len(self.roads.tail) + np.searchsorted(self.starts, begin)
-        states, table = np.zeros((k, sizes.max()), np.int64), np.zeros((k, sizes.max()))
-        states[row[order], column], table[row[order], column] = (first * k + target)[order], odds[order]
-        return np.where(table > 0, states, states[:, :1]), table
+        k, first = len(self.trips.destinations), len(self.roads.tail) * len(self.trips.destinations)
+        trips, odds = next_starts(self.plan, self.rows, self.trips.destinations, self.starts)
+        if (entries := self._possible.size * odds.shape[1]) > MOST_ENTRIES:
+            states = f"{self._possible.size:,} states (places times {k} destinations), with up to {odds.shape[1]} next"
+            size = f"make a table of {16 * entries / 1e9:.0f} GB; take fewer zones, or an assignment"
+            raise ValueError(f"{states} trips, {size}: mfnet_envs.engines")
+        return first + trips, odds
 
     def _free_flow_law(self) -> Floats:
         """``(S,)``: the steady state of shortest paths on links that never slow down."""

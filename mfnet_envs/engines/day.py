@@ -50,11 +50,15 @@ class Day:
         multiple: ``(P,)`` of the demand, how many trips may begin.
         steps: ``(P,)`` how long each phase lasts.
         dt: length of a step.
+        shares: ``(P, L)`` what links keep of their capacity (:mod:`mfnet_envs.engines.failures`), or None; failed: the
+            note on it.
     """
 
     multiple: Floats
     steps: Ints
     dt: float
+    shares: Floats | None = None
+    failed: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, profile: Sequence[float], lasting: float, dt: float) -> Day:
@@ -106,13 +110,16 @@ class Day:
         """A day in units of time."""
         return self.turn * self.dt
 
-    def said(self) -> str:
-        """The note."""
+    def said(self) -> tuple[str, ...]:
+        """The notes."""
+        if not np.isfinite(self.multiple).any():
+            return self.failed
         few = ", ".join(f"{m:.4g}" for m in self.multiple[:6]) + (", ..." if len(self.multiple) > 6 else "")
         each = f"{self.steps.min()} to {self.steps.max()}" if np.ptp(self.steps) else f"{self.steps[0]}"
         return (
             f"by the clock: of the demand {few} times as much may begin, for {each} steps each, in turns of "
-            f"{self.turn} steps = {self.lasting:.4g}; their mean is {self.mean:.4g}; vehicles without a trip wait"
+            f"{self.turn} steps = {self.lasting:.4g}; their mean is {self.mean:.4g}; vehicles without a trip wait",
+            *self.failed,
         )
 
     def most(

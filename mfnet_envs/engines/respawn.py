@@ -129,6 +129,27 @@ def _joined(plan: Plan, demand: Floats) -> Plan:
     )
 
 
+def next_starts(plan: Plan, rows: Floats, destinations: Ints, starts: Ints) -> tuple[Ints, Floats]:
+    """``(K, J)``: where and for what the next trip begins after one to each destination, and the odds.
+
+    Args:
+        rows: ``(V, V)`` the odds of where a trip from each node goes.
+        destinations: ``(K,)``; starts: ``(B,)`` nodes. A trip from the i-th of them to the k-th is number i K + k.
+    """
+    shares, k = rows[:, destinations], len(destinations)
+    entry, target = np.nonzero(shares[plan.begin] > 0)
+    begin, row = plan.begin[entry], np.searchsorted(destinations, plan.end[entry])
+    ending = np.bincount(plan.end, plan.rate)[plan.end]
+    odds = (plan.rate / ending)[entry] * shares[begin, target]
+    order = np.argsort(row, kind="stable")
+    sizes = np.bincount(row, minlength=k)
+    column = np.arange(len(row)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    trips, table = np.zeros((k, sizes.max()), np.int64), np.zeros((k, sizes.max()))
+    trips[row[order], column] = (np.searchsorted(starts, begin) * k + target)[order]
+    table[row[order], column] = odds[order]
+    return np.where(table > 0, trips, trips[:, :1]), table
+
+
 def apart(roads: Roads, time: Floats) -> Callable[[Ints, Ints], Floats]:
     """How long it takes from node to node at ``time (L,)``, in either direction of every link: nobody drives there."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import networkx as nx
 import numpy as np
 
 from mfnet_envs.arrays import Bools, Floats, Ints
@@ -223,6 +224,31 @@ class Trips:
     def round_trip(self) -> Bools:
         """``(P,)``: whether it ends where it starts."""
         return np.asarray(self.origin == self.destinations[self.target])
+
+
+def adjacency(
+    roads: Roads, starts: Ints, onward: Ints, follow: tuple[Ints, Ints], coordinates: Floats | None
+) -> nx.Graph[Any]:
+    """Links, then the nodes ``starts`` where trips begin, as places; adjacent are those one leads on to another.
+
+    Args:
+        onward: ``(P, A)`` the links that a place leads on to, padded with -1; follow: ``(M,)`` places where trips end,
+            and ``(M, J)`` those where the next begins.
+        coordinates: ``(V, 2)`` of nodes.
+    """
+    graph: nx.Graph[Any] = nx.Graph()
+    graph.add_nodes_from(range(len(onward)))
+    place, slot = np.nonzero(onward >= 0)
+    graph.add_edges_from(zip(place.tolist(), onward[place, slot].tolist(), strict=True))
+    ends, begins = (table.tolist() for table in follow)
+    graph.add_edges_from({(e, start) for e, starts in zip(ends, begins, strict=True) for start in starts})
+    graph.remove_edges_from(list(nx.selfloop_edges(graph)))  # a link that leads back to itself is its own place
+    if coordinates is not None:
+        a, b = coordinates[roads.tail], coordinates[roads.head]
+        aside = 0.06 * np.stack([b[:, 1] - a[:, 1], a[:, 0] - b[:, 0]], 1)  # the two directions side by side
+        spots = np.concatenate([(a + b) / 2 + aside, coordinates[starts]])
+        nx.set_node_attributes(graph, {v: tuple(spot) for v, spot in enumerate(spots.tolist())}, "pos")
+    return graph
 
 
 def _table(row: Ints, column: Ints, shape: tuple[int, int]) -> Any:

@@ -7,6 +7,7 @@ information, outside that class.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,6 +54,21 @@ def splits(model: Congestion, flows: Floats) -> TablePolicy:
     return by_node(model, np.where(used, flows, _shortest(model, model.free_flow)))
 
 
+def by_phase(model: Congestion, flows: Floats, of_patterns: Sequence[tuple[Floats, Floats]]) -> Policy:
+    """:func:`splits` of ``flows``; where capacities change by the clock, of those found with the shares in force.
+
+    Args:
+        of_patterns: (shares of capacity ``(L,)``, turns ``(V, A, K)``).
+    """
+    from mfnet_envs.heuristics import ByTheClock
+
+    usual = splits(model, flows)
+    if model.period is None or not of_patterns:
+        return usual
+    known = {kept.tobytes(): splits(model, turns) for kept, turns in of_patterns}
+    return ByTheClock(model, [known.get(model.at(t).capacity_share.tobytes(), usual) for t in range(model.period)])
+
+
 def by_node(model: Congestion, table: Floats) -> TablePolicy:
     """The policy whose odds at the node where a place ends are ``table (V, A, K)``."""
     place, layer = np.divmod(model.team_states, model.network.layers)
@@ -88,12 +104,12 @@ class Looking(Policy):
         self.legal = model.legal[model.team_states]
 
     def teams(self, counts: Ints, t: int) -> Floats:
-        score = np.where(self.legal, self.score(counts), np.inf)
+        score = np.where(self.legal, self.score(counts, self.congestion.at(t)), np.inf)
         chosen: Floats = np.eye(score.shape[2])[score.argmin(2)]
         return chosen
 
-    def score(self, counts: Ints) -> Floats:
-        """``(B, T, A)``, the less the better."""
+    def score(self, counts: Ints, now: Congestion) -> Floats:
+        """``(B, T, A)``, the less the better; ``now`` is the model in force."""
         raise NotImplementedError
 
 
@@ -104,8 +120,8 @@ class CurrentTime(Looking):
         super().__init__(model)
         self.onward = (model.to_go - model.free_flow[:, None])[self.ahead, self.layer[:, None]]
 
-    def score(self, counts: Ints) -> Floats:
-        expected: Floats = self.congestion.delays(counts)[:, self.ahead] + self.onward
+    def score(self, counts: Ints, now: Congestion) -> Floats:
+        expected: Floats = now.delays(counts)[:, self.ahead] + self.onward
         return expected
 
 
@@ -118,8 +134,8 @@ class ShortestQueue(Looking):
         hops = np.where(self.legal, hops[self.ahead, self.layer[:, None]], np.inf)
         self.detour = np.where(hops > hops.min(1, keepdims=True), np.inf, 0.0)
 
-    def score(self, counts: Ints) -> Floats:
-        return self.congestion.delays(counts)[:, self.ahead] + self.detour
+    def score(self, counts: Ints, now: Congestion) -> Floats:
+        return now.delays(counts)[:, self.ahead] + self.detour
 
 
 class Backpressure(Looking):
@@ -138,7 +154,8 @@ class Backpressure(Looking):
         self.own = self.place * model.network.layers + self.layer
         self.next = self.ahead * model.network.layers + self.layer[:, None]
 
-    def score(self, counts: Ints) -> Floats:
+    def score(self, counts: Ints, now: Congestion) -> Floats:
         fall = counts[:, self.own, None] - counts[:, self.next]
-        pressure: Floats = self.capacity * (self.congestion.weight * fall + self.nearer)
+        capacity = self.capacity * now.capacity_share[self.ahead]
+        pressure: Floats = capacity * (self.congestion.weight * fall + self.nearer)
         return -pressure

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from mfnet_envs.arrays import Bools, Floats, Ints, array_of
 from mfnet_envs.engines.congestion import Congestion
+from mfnet_envs.engines.roads import Roads
 from mfnet_envs.io.network_data import NetworkData
 from mfnet_envs.network import StateNetwork
 from mfnet_envs.words import COUNTABLE, HUGE, did_you_mean, fits, is_number, is_whole, non_negative, shown, whole
@@ -169,6 +170,20 @@ def ends_of(data: NetworkData, links: Any, option: str) -> list[tuple[str, str]]
             said = shown(link) if isinstance(link, str) else f"from {shown(str(link[0]))} to {shown(str(link[1]))}"
             raise ValueError(f"{option}: {data.name} has no link {said}{did_you_mean(name, ends)}")
         found.append(ends[name])
+    return found
+
+
+def links_of(data: NetworkData, roads: Roads, link: Any) -> Bools:
+    """``(L,)``: which links of ``roads`` are that of the name or labels ``link``.
+
+    Raises:
+        ValueError: no such link, or one that takes no time and is no place.
+    """
+    [(a, b)] = ends_of(data, link if isinstance(link, str) else [link], "failures")
+    nodes = np.array([str(node) for node in data.nodes])
+    found: Bools = (nodes[roads.tail] == str(a)) & (nodes[roads.head] == str(b))
+    if not found.any():
+        raise ValueError(f"failures: the link '{a} to {b}' takes no time and is no place; name one before or after")
     return found
 
 

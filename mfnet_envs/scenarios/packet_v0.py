@@ -19,10 +19,12 @@ law        "mm1", or "point_queue": a fixed time 1 / c up to the capacity, then 
 criterion  throughput: reward per step times full_scale, 1,200 steps of which 700 warm-up, or 60 mean trips of which 35
            where these take longer; gamma .99
 start      the steady state of shortest paths on links that never fill
-clock      none; with ``profile`` the demand's: so many packets may start in each phase, the others wait
+clock      none; with ``profile`` the demand's: so many packets may start in each phase, the others wait; with
+           ``failures`` the links': of their capacity a share is left for a while
 bound      optimal routing in the sense of Bertsekas and Gallager, a convex programme (a linear one for point queues):
            theta* times the demand, for every policy and every population, with blocking or without; with ``profile``
-           less (:mod:`mfnet_envs.engines.day`; for point queues the smaller of theta* and the mean multiple)
+           or ``failures`` less (:mod:`mfnet_envs.engines.day`, :mod:`mfnet_envs.engines.failures`; for point queues the
+           smaller of theta*, with the mean capacities, and the mean multiple)
 ========== =========================================================================================================
 
 Heuristics: ``random`` (any link from which the destination can be reached); ``shortest_path`` (hops; of several such
@@ -63,11 +65,12 @@ from mfnet_envs.engines.assignment import shortest_paths
 from mfnet_envs.engines.clock import STEPS, WARM_STEPS, Pace
 from mfnet_envs.engines.congestion import LABELS, LEARNER_NEEDS, NEEDS, Congestion
 from mfnet_envs.engines.day import Day
+from mfnet_envs.engines.failures import failing
 from mfnet_envs.engines.link_laws import MM1, PointQueue
 from mfnet_envs.engines.roads import Roads, Trips
 from mfnet_envs.engines.throughput import enough_vehicles
 from mfnet_envs.io.network_data import NetworkData, with_capacity, with_uniform_capacity
-from mfnet_envs.scenarios._options import call_places, ends_of, times
+from mfnet_envs.scenarios._options import call_places, ends_of, links_of, times
 from mfnet_envs.scenarios.routing_v0 import loaded, one_scale
 from mfnet_envs.wording import Wording
 from mfnet_envs.words import checked_population, is_number, one_of, positive, shown
@@ -129,6 +132,9 @@ class Packet(Congestion):
         profile: multiples of the demand, one for each phase of a turn of the clock: so many packets may start, and
             those without a trip wait (:mod:`mfnet_envs.engines.day`). ``vehicles`` by rule are those of multiple 1.
             Default: no clock, and whoever is delivered starts again.
+        failures: ``(link, from, until, share)`` each, such as ``("a to b", 7, 9, 0.5)``: between these times of every
+            turn of ``profile_time`` the link, named as for ``close``, keeps that share of its capacity; with 0 nobody
+            leaves it (:mod:`mfnet_envs.engines.failures`). Default: none.
         profile_time: length of a turn, in the demand's unit of time.
         gamma: discount factor per step.
 
@@ -167,6 +173,7 @@ class Packet(Congestion):
         close: str | Sequence[Any] | None = None,
         demand_scale: float = 1.0,
         profile: Sequence[float] | None = None,
+        failures: Sequence[Any] | None = None,
         profile_time: float = 24.0,
         gamma: float = 0.99,
     ) -> None:
@@ -194,6 +201,7 @@ class Packet(Congestion):
                 vehicles = enough_vehicles(roads, Trips.of(data.demand), queues(data, law), waiting)
             data = data.closed(ends_of(data, close, "close")).useful()
             notes.append("capacities, demand, packets and dt, where set by rule, are those of the open network")
+        day = failing(day, failures, profile_time, pace.dt, partial(links_of, data, roads_of(data)), queues(data, law))
         super().__init__(
             roads_of(data),
             queues(data, law),
@@ -215,7 +223,7 @@ class Packet(Congestion):
             *data.notes,
             *notes,
             pace.said(self.evaluation[0], {"time": "", "length": ""}),
-            *([] if day is None else [day.said()]),
+            *(() if day is None else day.said()),
             *self.plan.said,
         )
         self.caveats = (self.of_demand(changed), *(f"{caveat}, which it does not count" for caveat in caveats))

@@ -18,9 +18,10 @@ kernel     leave with probability g_e for the chosen link, or for the next trip'
 criterion  throughput: reward per step times full_scale, 1,200 steps of which 700 warm-up, or 60 mean trips of which 35
            where these take longer; gamma .99
 start      the steady state of shortest paths on roads that never fill
-clock      none; with ``profile`` the demand's: so many trips may begin in each phase, vehicles without one wait
-bound      convex programme: theta* times the demand, for every policy and every population; with ``profile`` less, by a
-           linear programme at the prices of the first
+clock      none; with ``profile`` the demand's: so many trips may begin in each phase, vehicles without one wait; with
+           ``failures`` the links': of their capacity a share is left for a while
+bound      convex programme: theta* times the demand, for every policy and every population; with ``profile`` or
+           ``failures`` less, by a linear programme at the prices of the first
 ========== =========================================================================================================
 
 In a steady state flows obey BPR exactly and the vehicles on the road are the total travel time, so the largest share
@@ -32,9 +33,15 @@ weighed lengths, drivers who choose for themselves weigh those too; optimum and 
 
 ``profile=[0.4, 1.6, 1.0]`` is a day of three phases: of the vehicles that wait at a start only as many may leave in a
 step as trips are wanted there. :mod:`mfnet_envs.engines.day` proves its bound, which tends to the mean of min(m_i,
-theta*) times the demand as phases get long beside a trip, and is theta* times the demand where nothing limits. Links
-that fail at random are no option: whether a link is open would be a state of the world that no agent's own place holds,
-so that the law were not the paper's; ``close`` says what a closure costs.
+theta*) times the demand as phases get long beside a trip, and is theta* times the demand where nothing limits.
+
+``failures=[("a to b", 7, 9, 0.5)]`` leaves that link half of its capacity from 7 to 9 of every turn of
+``profile_time``, with or without a ``profile``; with share 0 nobody leaves it, and who is on it waits until it opens.
+:mod:`mfnet_envs.engines.failures` proves the bound, which tends to the mean over phases of what each could carry for
+long. ``ue`` and ``so`` then are the splits of the capacities in force, and ``so`` loses those who stand on a link that
+closes; who leaves it in time attains the bound. Links that fail at random are no option: whether a link is open would
+be a state of the world that no agent's own place holds, so that the law were not the paper's; ``close`` says what a
+closure costs.
 
 A link takes at least one step. By default dt is half the shortest link; where a trip would then take needlessly many
 steps it is longer, as far as a trip of the optimum gets 1 % longer by it at most, and a shorter link takes max(t0, dt)
@@ -68,10 +75,11 @@ from mfnet_envs import registration
 from mfnet_envs.engines.clock import STEPS, WARM_STEPS, Pace, rounded
 from mfnet_envs.engines.congestion import Congestion
 from mfnet_envs.engines.day import Day
+from mfnet_envs.engines.failures import failing
 from mfnet_envs.engines.given import Given
 from mfnet_envs.engines.throughput import enough_vehicles
 from mfnet_envs.io.network_data import NetworkData
-from mfnet_envs.scenarios._options import call_places, checked_scale, ends_of, times, tolled
+from mfnet_envs.scenarios._options import call_places, checked_scale, ends_of, links_of, times, tolled
 from mfnet_envs.words import checked_population, fits, positive, shown, whole
 
 STREET, AVENUE = (1.0, 1.0), (0.6, 2.0)  # free-flow time and capacity
@@ -133,6 +141,9 @@ class Routing(Congestion):
         profile: multiples of the demand, one for each phase of a turn of the clock: so many trips may begin, and
             vehicles without one wait (:mod:`mfnet_envs.engines.day`). ``vehicles`` by rule are those of multiple 1.
             Default: no clock, and whoever has arrived begins another trip.
+        failures: ``(link, from, until, share)`` each, such as ``("a to b", 7, 9, 0.5)``: between these times of every
+            turn of ``profile_time`` the link, named as for ``close``, keeps that share of its capacity; with 0 nobody
+            leaves it (:mod:`mfnet_envs.engines.failures`). Default: none.
         profile_time: length of a turn, in the demand's unit of time.
         gamma: discount factor per step.
 
@@ -157,6 +168,7 @@ class Routing(Congestion):
         toll: Literal["marginal"] | Mapping[Any, float] | None = None,
         demand_scale: float = 1.0,
         profile: Sequence[float] | None = None,
+        failures: Sequence[Any] | None = None,
         profile_time: float = 24.0,
         gamma: float = 0.99,
     ) -> None:
@@ -189,6 +201,8 @@ class Routing(Congestion):
             data = data.closed(ends_of(data, close, "close")).useful()
             notes.append("vehicles and dt, where set by rule, are those of the open network")
             given = Given.of(data, time_unit)
+        named = partial(links_of, data, given.roads)
+        day = failing(day, failures, profile_time, pace.dt, named, given.law)
         super().__init__(
             given.roads,
             rounded(given.law, pace.dt),
@@ -216,7 +230,7 @@ class Routing(Congestion):
             *given.notes,
             *notes,
             pace.said(self.evaluation[0], units),
-            *([] if day is None else [day.said()]),
+            *(() if day is None else day.said()),
             *self.plan.said,
         )
         self.caveats = (self.of_demand(bool(data.notes or given.notes)), *caveats)
