@@ -102,7 +102,7 @@ def register(id: str, builder: Builder | str, *, max_episode_steps: int | None =
         slug: name in PettingZoo ids; default: the id in lower case.
 
     Raises:
-        ValueError: an id without a version.
+        ValueError: an id without a version; a name in PettingZoo that another id has.
     """
     if not VERSIONED.fullmatch(id):
         raise ValueError(f"an id looks like 'Name-v0', with a version at its end; {shown(id)} does not")
@@ -110,6 +110,9 @@ def register(id: str, builder: Builder | str, *, max_episode_steps: int | None =
     if max_episode_steps is None:
         max_episode_steps = Scenario(id, builder, None, name).build().evaluation[0]
     scenario = Scenario(id, builder, max_episode_steps, name, _caller())
+    for other in _SCENARIOS.values():
+        if other.id != id and (other.slug, other.version) == (name, scenario.version):
+            raise ValueError(f"{other.id} has the name {name!r} in PettingZoo already; give {id} another by slug=")
     _SCENARIOS[id] = scenario
     gym.register(
         id,

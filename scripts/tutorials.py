@@ -170,8 +170,8 @@ def _agree(said: str, printed: str) -> bool:
 
 
 def _slack(words: str, values: list[float]) -> list[float]:
-    """What each number may differ by besides: a half-width, which is itself estimated from a few runs, by :data:`NEAR` of
-    the number it belongs to; others by nothing."""
+    """What each number may differ by besides: a half-width, which is itself estimated from a few runs, by :data:`NEAR`
+    of the number it belongs to; others by nothing."""
     half_width = [before.rstrip().endswith("±") for before in words.split("#")[: len(values)]]
     return [NEAR * abs(values[k - 1]) if wide and k else 0.0 for k, wide in enumerate(half_width)]
 

@@ -456,9 +456,9 @@ def test_a_pipe_gets_plain_lines(stopped: Stopped) -> None:
 
 
 def test_resuming_is_as_if_nothing_had_happened(
-    finished: Path, stopped: Stopped, capsys: pytest.CaptureFixture[str]
+    finished: Path, stopped: Stopped, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    path = stopped[0]
+    path = Path(shutil.copytree(stopped[0], tmp_path / "run"))
     with (path / "progress.csv").open("a") as file:  # a row that the last checkpoint does not cover, half-written
         file.write("19,608,1.0,.5,")
     assert (
@@ -475,8 +475,8 @@ def test_resuming_is_as_if_nothing_had_happened(
         assert results[0][name] == results[1][name]
 
 
-def test_a_finished_run_can_be_extended(stopped: Stopped, capsys: pytest.CaptureFixture[str]) -> None:
-    path = stopped[0]
+def test_a_finished_run_can_be_extended(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(shutil.copytree(finished, tmp_path / "run"))
     more = [
         "train",
         "MFNet-Grid-v0",

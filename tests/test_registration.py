@@ -150,6 +150,18 @@ def clean() -> Any:
 
 
 @pytest.mark.usefixtures("clean")
+def test_no_id_takes_the_name_of_another() -> None:
+    """ "Grid-v0" would be mfnet/grid-teams-v0 too, and whoever asked for MFNet-Grid-v0 would get it."""
+    before = dict(gym.registry)
+    with pytest.raises(ValueError, match=r"MFNet-Grid-v0 has the name 'grid' .*; give Grid-v0 another by slug="):
+        mfnet_envs.register("Grid-v0", toys.two_ways)
+    assert gym.registry == before and "Grid-v0" not in scenarios()
+    mfnet_envs.register("Grid-v0", toys.two_ways, slug="own-grid")
+    mfnet_envs.register("Grid-v0", toys.two_ways, slug="own-grid")  # again: the same one
+    mfnet_envs.register("Grid-v1", toys.two_ways)  # another version is another name
+
+
+@pytest.mark.usefixtures("clean")
 def test_a_users_model_gets_every_view() -> None:
     mfnet_envs.register("Toy-v3", toys.two_ways)
     assert gym.spec("Toy-v3").max_episode_steps == toys.two_ways().evaluation[0]

@@ -102,7 +102,7 @@ def test_the_learner_learns_the_new_reward(changed: type[Grid]) -> None:
     """A few iterations suffice to go to the last node, where hardly any demand of the old reward is."""
 
     def trained(kind: type[Grid]) -> Any:
-        id = f"{kind.__name__}-v0"
+        id = f"Own{kind.__name__}-v0"  # "Grid-v0" would be another's name in PettingZoo
         mfnet_envs.register(id, kind, max_episode_steps=40)
         config = DecNeuralACConfig().environment(id, env_config=ON_A_LINE).training(actor_lr=0.1).debugging(seed=0)
         algo = config.build_algo()
