@@ -119,7 +119,7 @@ def _looking_in(folder: str, find: Callable[[], ModuleType]) -> ModuleType:
         module = find()
         here = _stands_in(folder, module)
     finally:
-        if not here:
+        if not here and folder in sys.path:  # what was imported may have taken it out
             sys.path.remove(folder)
     return module
 

@@ -262,3 +262,10 @@ def test_the_runner_counts_and_comes_back_after_a_death(tmp_path: Path) -> None:
     tally = harness.tallies["toy"]
     assert tally.counts["refused"] > 0 and tally.faults > 0 and tally.counts["refused"] + tally.faults >= 6
     assert any((tmp_path / "kept").iterdir())
+
+
+def test_cases_that_once_failed_are_refused(tmp_path: Path) -> None:
+    """A policy file that says in two lines, or in 9,000 letters, what it is of; rows=nan beside a graph."""
+    for target, number in (("submissions", 27), ("submissions", 1903), ("instances", 567)):
+        found = one(TARGETS[target], 99, number, tmp_path / f"{target}-{number}")
+        assert found.kind == "refused", f"{found.cause}\n{found.what}"

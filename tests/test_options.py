@@ -288,6 +288,12 @@ def test_what_a_world_fills_is_known_beforehand(door: str, id: str) -> None:
     assert 0.5 < said / ((many - few) / 60) < 1.15
 
 
+@pytest.mark.parametrize("id", [GRID, "MFNet-SIS-v0", "MFNet-Courier-v0"])
+def test_what_a_graph_stands_instead_of_is_checked_all_the_same(id: str) -> None:
+    with pytest.raises(ValueError, match="rows must be a positive integer, not nan"):
+        mfnet_envs.make_model(id, population=6, graph=[[0, 1], [1, 2]], rows=math.nan)
+
+
 @pytest.mark.parametrize("option", [{"deadline": 200}, {"capacity": 600}, {"rows": 40, "capacity": 20}])
 def test_what_the_tables_of_moves_fill_is_known_beforehand(
     option: dict[str, int], monkeypatch: pytest.MonkeyPatch

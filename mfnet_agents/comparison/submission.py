@@ -62,7 +62,7 @@ class Submission:
         try:
             found = load_policy(path)
             if found.env is not None and found.env not in _ids(instance.env):
-                raise ValueError(f"the policy is of {found.env}")
+                raise ValueError(f"the policy is of {brief(found.env)}")
             return load_policy(path, make_model(instance.env, **instance.env_config) if model is None else model)
         except FileNotFoundError:
             named = f"{brief(self.path)} names {brief(path)} for {instance.name}"

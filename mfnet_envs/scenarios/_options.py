@@ -30,6 +30,7 @@ def network_of(
     Raises:
         ValueError: no such thing, or more states and moves than memory holds.
     """
+    whole("rows", rows), whole("cols", cols)  # also where a graph stands instead of the grid
     network = StateNetwork.grid(rows, cols, layers) if graph is None else StateNetwork(as_graph(graph), layers)
     hub = int(network.degrees.argmax())
     widest = int(network.degrees[hub]) + 1
