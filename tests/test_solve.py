@@ -45,6 +45,11 @@ def test_a_city_from_its_files_to_a_page(port: Path, capsys: pytest.CaptureFixtu
     assert main(["evaluate", "solved", "--worlds", "4"]) == 0
 
 
+def test_manhattan_comes_with_the_package() -> None:
+    kind, said = solve.read("manhattan", None)
+    assert kind == "rideshare" and said.startswith("read CityData(Manhattan, Thursday: 61 zones, ")
+
+
 def test_in_steps_the_clock_decides_nothing_that_is_learnt(
     port: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -184,7 +184,7 @@ def read(file: str, kind: str | None) -> tuple[str, str]:
         what = "a city, which --kind rideshare is for" if is_city else "no city, which --kind rideshare needs"
         raise UsageError(f"{file} is {what}")
     if is_city:
-        return "rideshare", f"read {io.load_city(path)!r}"
+        return "rideshare", f"read {io.load_city(file)!r}"
     network = io.load(file)
     links = "packet" if network.units.get("time") == "ms" else "routing"
     return kind or links, f"read {network!r}"
