@@ -143,8 +143,8 @@ class Measurement:
         return [self.head(), *map(self.row, names)]
 
     def text(self) -> str:
-        """:meth:`table` for a terminal."""
-        return tables.as_text(self.table())
+        """:meth:`table` for a terminal, and :meth:`exceeded`: nobody reads a number above its bound without it."""
+        return "\n".join([tables.as_text(self.table()), *self.exceeded()])
 
     def markdown(self) -> str:
         """:meth:`table` for a README."""
@@ -178,9 +178,9 @@ class Measurement:
         ]
 
     def footnotes(self) -> list[str]:
-        """What belongs under every table: the bound with the assumption it rests on, who exceeds it, then the notes."""
+        """What belongs under :meth:`text`: the bound with the assumption it rests on, then the notes."""
         bound = [] if self.certificate is None else [f"bound: {self.certificate}"]
-        return [*bound, *self.exceeded(), *(f"note: {note}" for note in self.notes)]
+        return [*bound, *(f"note: {note}" for note in self.notes)]
 
     def exceeded(self) -> list[str]:
         """A sentence where a policy earns more than the bound, by more than chance and rounding: it is none then.

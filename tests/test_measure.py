@@ -44,13 +44,15 @@ def measured(grid: LocalModel) -> Measurement:
 def test_a_bound_that_is_exceeded_is_said_to_be_none() -> None:
     """Somebody changed a reward and left bound() as it was: 100 % of it is no number to show without a word."""
     many = side_by_side(BELOW, best=result(2110.0), lp=result(2104.0))
-    assert many.footnotes() == [
+    assert many.exceeded() == [
         "warning: best reaches 2,110.0 ± 1.0, above the bound 2,100.0; the model's bound() does not hold here: "
         "mend it, or let it return None"
     ]
-    assert not side_by_side(BELOW, lp=result(2102.5)).footnotes(), "chance is no fault"
-    assert not side_by_side(BELOW, lp=result(2100.001, 0.0)).footnotes(), "nor is rounding"
-    assert not side_by_side(BELOW, lp=result(9e9, math.inf)).footnotes(), "one world says nothing"
+    assert many.text().endswith(many.exceeded()[0]), "said wherever the number is read"
+    assert not set(many.exceeded()) & set(many.footnotes()), "and once where both are printed"
+    assert not side_by_side(BELOW, lp=result(2102.5)).exceeded(), "chance is no fault"
+    assert not side_by_side(BELOW, lp=result(2100.001, 0.0)).exceeded(), "nor is rounding"
+    assert not side_by_side(BELOW, lp=result(9e9, math.inf)).exceeded(), "one world says nothing"
 
 
 # -- numbers

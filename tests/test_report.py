@@ -326,12 +326,14 @@ def test_the_command_of_the_run_is_on_the_page(run: Path) -> None:
 
 
 def test_an_unfinished_run_has_no_report(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "a run"  # what is printed works as printed
+    folder.mkdir()
     result = json.loads((run / "result.json").read_text())
     for name in ("config.json", "progress.csv"):
-        (tmp_path / name).write_bytes((run / name).read_bytes())
-    (tmp_path / "result.json").write_text(json.dumps({k: v for k, v in result.items() if k != "best"}))
-    with pytest.raises(RunError, match="is not finished"):
-        report.build(tmp_path)
+        (folder / name).write_bytes((run / name).read_bytes())
+    (folder / "result.json").write_text(json.dumps({k: v for k, v in result.items() if k != "best"}))
+    with pytest.raises(RunError, match=f"is not finished; .* --out '{folder}' --resume"):
+        report.build(folder)
 
 
 # -- pictures

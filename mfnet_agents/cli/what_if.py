@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> int:
     print(side_by_side(before, after))
     print("there: " + ", ".join(f"{name}={value}" for name, value in new.items()))
     print(f"{common['worlds']} worlds, seed {common['seed']}")
-    for line in (*after.footnotes(), *mapped(there)):
+    for line in (*after.exceeded(), *after.footnotes(), *mapped(there)):
         print(line)
     return 0
 

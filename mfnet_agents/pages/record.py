@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def load(path: Path) -> Record:
     result = folder.read("result.json")
     if "best" not in result:
         env = folder.read("config.json").get("config", {}).get("env")
-        raise RunError(f"the run in {path} is not finished; `mfnet train {env} --out {path} --resume` ends it")
+        command = f"mfnet train {shlex.quote(str(env))} --out {shlex.quote(str(path))} --resume"
+        raise RunError(f"the run in {path} is not finished; `{command}` ends it")
     try:
         return _record(folder, result)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
