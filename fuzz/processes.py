@@ -17,7 +17,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import process
+from multiprocessing import forkserver, process
 from pathlib import Path
 from typing import Any
 
@@ -162,6 +162,9 @@ def _be_program(
     call: Callable[[], int], around: Surroundings, out: Path, err: Path, death: Death | None, announce: int
 ) -> None:
     """Never returns."""
+    # The server of processes of whoever forked us is no child of ours: one of our own is made where it is asked for.
+    server: Any = forkserver._forkserver
+    server._forkserver_pid = server._forkserver_address = server._forkserver_alive_fd = None
     code = 70
     try:
         for number in (signal.SIGALRM, signal.SIGPROF):

@@ -6,6 +6,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -269,3 +270,16 @@ def test_cases_that_once_failed_are_refused(tmp_path: Path) -> None:
     for target, number in (("submissions", 27), ("submissions", 1903), ("instances", 567)):
         found = one(TARGETS[target], 99, number, tmp_path / f"{target}-{number}")
         assert found.kind == "refused", f"{found.cause}\n{found.what}"
+
+
+def test_a_command_has_a_server_of_processes_of_its_own(tmp_path: Path) -> None:
+    """Else what multiprocessing asks of the server of whoever forked it is "No child processes"."""
+    forkserver.ensure_running()
+
+    def call() -> int:
+        forkserver.ensure_running()
+        return 0
+
+    place = tmp_path / "case"
+    place.mkdir()
+    assert processes.run(call, processes.Surroundings(place)) == processes.Answer(0, "", "")
