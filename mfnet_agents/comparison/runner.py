@@ -120,6 +120,7 @@ class _Pool:
 
     def _ended(self, work: Any, job: Job, began: float) -> None:
         fault, too_long = self.workers.ended(work), job.name in self.too_long
+        self.too_long.discard(job.name)  # what is begun again has its hours again
         if not self.folder.is_done(job):
             assert fault is not None
             used = self.chances[job.name] = self.chances.get(job.name, 0) + 1
