@@ -28,11 +28,7 @@ from mfnet_agents.cli.arguments import (
 
 HELP = "read a city or a network, and find a policy for it"
 KINDS = {"rideshare": "MFNet-RideShare-v0", "routing": "MFNet-Routing-v0", "packet": "MFNet-Packet-v0"}
-PLANS = {
-    "rideshare": "fluid_plan",
-    "routing": "so",
-    "packet": "so",
-}  # what a policy may begin from: tables by the clock
+PLANS = {"rideshare": "fluid_plan", "routing": "so", "packet": "so"}  # rules to begin from where states are many
 NOTHING = "nothing"
 LARGE = 300  # states of a network with a choice, from which on to learn from nothing takes longer than people wait
 PROBE, PROBED = 20, 2.0  # iterations at most, and seconds, that are played to see how long one takes

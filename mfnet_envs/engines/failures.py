@@ -186,7 +186,9 @@ def _slope(law: BPR) -> Floats:
 def prices(law: BPR | MM1, shares: Floats, scale: Scale) -> Floats:
     """``(L,)``: marginal costs of an optimum with ``shares`` of the capacities; a closed link costs far more than any
     way without it."""
-    price = searched(law, shares).marginal().time(scale.by_destination.sum(0))  # type: ignore[union-attr]
+    found = searched(law, shares)
+    assert not isinstance(found, PointQueue)  # no kind of law becomes another by its capacity
+    price = found.marginal().time(scale.by_destination.sum(0))
     if isinstance(law, BPR):
         price = np.where(_constant(law), np.minimum(price, _slope(law)), price)
     return np.where(shares > 0, price, np.maximum(price, DEAR * price[shares > 0].sum()))

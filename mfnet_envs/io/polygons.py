@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from itertools import combinations
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,18 +62,25 @@ def read_zones(path: str | os.PathLike[str], *, zone: str | None = None, toleran
             notes.say(f"zones are neighbours where their borders run along each other within {tolerance:.3g}")
         if not tolerance > 0:
             place.fail("all corners of its zones are one point")
-        borders = [(v, w) for v, w in combinations(sorted(sides), 2) if share_a_border(sides[v], sides[w], tolerance)]
+        borders = [(v, w) for v, w in _close(sides, tolerance) if share_a_border(sides[v], sides[w], tolerance)]
         alone = len(sides) - len({number for pair in borders for number in pair})
         if alone:
             notes.say(f"{alone} zones share a border with no other")
         return Zones({number: _centre(of) for number, of in rings.items()}, borders, notes.sentences())
 
 
+def _close(sides: Mapping[int, Floats], tolerance: float) -> Iterator[tuple[int, int]]:
+    """Pairs of zones whose boxes meet: of a map of thousands, few of the millions of pairs."""
+    numbers = np.array(sorted(sides), object)  # ids of any length
+    low, high = (np.stack([far(sides[v], (0, 1)) for v in numbers]) for far in (np.min, np.max))
+    for k, number in enumerate(numbers):
+        meet = ((low[k] <= high[k + 1 :] + tolerance) & (low[k + 1 :] <= high[k] + tolerance)).all(1)
+        yield from ((number, other) for other in numbers[k + 1 :][meet])
+
+
 def share_a_border(a: Floats, b: Floats, tolerance: float) -> bool:
     """Whether sides ``a (m, 2, 2)`` and ``b (n, 2, 2)``, from corner to corner, run along each other somewhere."""
     low, high = np.maximum(a.min((0, 1)), b.min((0, 1))), np.minimum(a.max((0, 1)), b.max((0, 1)))
-    if (low > high + tolerance).any():
-        return False
     near = [of[((of.max(1) >= low - tolerance) & (of.min(1) <= high + tolerance)).all(1)] for of in (a, b)]
     return any(
         bool((_along(side, near[1], tolerance) | _along_each(near[1], side, tolerance)).any()) for side in near[0]
