@@ -377,7 +377,7 @@ def _check_generator(name: str, kind: str, state: Any) -> None:
         is_one = json.dumps(dict(trial.state), sort_keys=True) == json.dumps(state, sort_keys=True)
         if kind == "PCG64":  # takes any increment, and repeats itself early with an even one
             is_one = is_one and state["state"]["inc"] % 2 == 1 and state["has_uint32"] in (0, 1)
-    except (AttributeError, KeyError, OverflowError, TypeError, ValueError):
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, DeprecationWarning):  # numpy 1 may warn
         is_one = False
     if not is_one:
         raise ValueError(f"its {name} is no state of a {kind} generator")

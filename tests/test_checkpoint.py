@@ -553,7 +553,7 @@ def test_wrong_arrays_under_a_right_digest(mode: str, tmp_path: Path) -> None:
     signed = ("sampler_counts", "sampler_clock", "actor_exp_avg_sq", "actor_step", "actor_signs")
     for name in (*signed, *(("critic_step",) if mode == "bracket" else ())):
         with pytest.raises(ValueError, match=r"agents each|negative|not all 1 or -1"):
-            algo.check_state(record["state"], {**arrays, name: -5 * np.ones_like(arrays[name])})
+            algo.check_state(record["state"], {**arrays, name: np.full_like(arrays[name], -5)})
     with pytest.raises(ValueError, match="do not hold 6 agents each"):
         algo.check_state(record["state"], {**arrays, "sampler_counts": arrays["sampler_counts"] + 1})
     with pytest.raises(ValueError, match="its more is unknown"):

@@ -49,9 +49,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on the triangle, whose evaluations are short."""
     place = tmp_path_factory.mktemp("towns")
     triangle().to_npz(place / "triangle.npz")
-    (place / "town.py").write_text(SHORT)
+    (place / "three_towns.py").write_text(SHORT)
     options = ["--steps", "64", "--worlds", "2", "--no-tensorboard", "--out", str(place / "run")]
-    assert main(["train", f"{place / 'town.py'}:town", *options]) == 0
+    assert main(["train", f"{place / 'three_towns.py'}:town", *options]) == 0
     return place / "run"
 
 

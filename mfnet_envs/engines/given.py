@@ -50,8 +50,8 @@ class Given:
         Raises:
             ValueError: no trip takes any time.
         """
-        time, notes = network.free_flow_time * time_unit, []
-        fixed = fixed_cost(network) * time_unit
+        time, notes = network.free_flow_time * float(time_unit), []
+        fixed = fixed_cost(network) * float(time_unit)
         takes, shortest = (time > 0) | (fixed > 0), time[time > 0].min(initial=np.inf)
         if not takes.any():
             raise ValueError(f"{network.name}: no link takes any time; give free_flow_time")

@@ -300,7 +300,7 @@ class Resource(LocalModel):
         else:
             if not (weights.sum() > 0 and total_bandwidth > 0 and enough > 0):
                 raise ValueError("bandwidth must be positive somewhere, and so must total_bandwidth and enough")
-            self.game = Share(agents, agents * total_bandwidth * weights / weights.sum(), float(enough))
+            self.game = Share(agents, agents * float(total_bandwidth) * weights / weights.sum(), float(enough))
         self.move_cost = float(move_cost)
         targets, legal, moving = self.game.actions(network)
         self._moving: Floats = moving.astype(float)
