@@ -86,8 +86,9 @@ def test_extras_are_read_with_those_they_name_and_their_markers(monkeypatch: pyt
 
     known = Message()
     for line in (
-        "numpy>=1.26", "winlib>=1; sys_platform == 'nowhere'", "torch>=2; extra == 'agents'", "mfnet[agents]; extra == 'open-spiel'",
-        "open-spiel>=2; extra == 'open-spiel'", "maclib; sys_platform == 'nowhere' and extra == 'agents'",
+        "numpy>=1.26", "winlib>=1; sys_platform == 'nowhere'", "torch>=2; extra == 'agents'",
+        "mfnet[agents]; extra == 'open-spiel'", "open-spiel>=2; extra == 'open-spiel'",
+        "maclib; sys_platform == 'nowhere' and extra == 'agents'",
     ):  # fmt: skip
         known["Requires-Dist"] = line
     monkeypatch.setattr(metadata, "metadata", lambda name: known)

@@ -18,7 +18,7 @@ def test_the_readme_is_a_screen_and_a_half() -> None:
 
 @pytest.mark.parametrize("page", [*blocks.pages(), "CHANGELOG.md", "SECURITY.md", "CODE_OF_CONDUCT.md"])
 def test_every_link_leads_to_a_file_and_a_heading(page: str) -> None:
-    """Links into the checkout, as a forge shows it, without what `make docs` makes; those into the world are not asked for."""
+    """Links into the checkout, as a forge shows it without what `make docs` makes; others are not asked for."""
     text = re.sub(r"^```.*?^```|`[^`]*`", "", (ROOT / page).read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)|(?:href|src)=\"([^\"]+)\"", text):

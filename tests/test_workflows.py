@@ -1,4 +1,4 @@
-"""What a forge, a container and a hook would run is in the checkout: nothing else here runs these files, so they are read.
+"""What a forge and a container would run is in the checkout: nothing here runs these files, so they are read.
 
 That they are YAML at all is asked where a library for it is installed, in `tests/interop/test_yaml.py`.
 """

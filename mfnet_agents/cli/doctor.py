@@ -84,10 +84,8 @@ def requirements(extra: str) -> list[Requirement]:
 
     found: list[Requirement] = []
     for each in map(Requirement, _metadata().get_all("Requires-Dist") or []):
-        of_base = each.marker is None or each.marker.evaluate({"extra": ""})
-        asked = (
-            of_base if not extra else not of_base and each.marker is not None and each.marker.evaluate({"extra": extra})
-        )
+        here = {name: each.marker is None or each.marker.evaluate({"extra": name}) for name in ("", extra)}
+        asked = here[extra] and not (extra and here[""])
         if asked and each.name == "mfnet":
             found += [inner for name in sorted(each.extras) for inner in requirements(name)]
         elif asked:
