@@ -213,7 +213,7 @@ def _summary(algorithm: Algorithm, folder: RunFolder, stopped: bool) -> dict[str
         "time_total_s": algorithm.seconds,
         "yardstick": algorithm.yardstick.to_dict(),
         "certificate": None if algorithm.certificate is None else dataclasses.asdict(algorithm.certificate),
-        "notes": list(algorithm.model.notes),
+        "notes": folder.read("config.json")["notes"],
         "last_checkpoint": str(folder.last),
     }
 
