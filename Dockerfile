@@ -15,7 +15,7 @@ RUN python -m venv /venv \
 FROM python:${PYTHON}-slim
 COPY --from=build /venv /venv
 RUN useradd --uid 1000 --home-dir /mfnet --create-home mfnet && mkdir /mfnet/runs && chown mfnet /mfnet/runs
-USER mfnet
+USER 1000
 WORKDIR /mfnet
 ENV PATH=/venv/bin:$PATH OMP_NUM_THREADS=1 MPLCONFIGDIR=/mfnet/.matplotlib
 ENTRYPOINT ["mfnet"]

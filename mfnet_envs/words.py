@@ -32,8 +32,16 @@ class NotSolvedError(RuntimeError):
 
 def did_you_mean(word: object, known: Iterable[str]) -> str:
     """The end of a sentence about an unknown word: ``; did you mean 'x'?`` or a full stop."""
-    near = difflib.get_close_matches(word if isinstance(word, str) else shown(word), list(known), n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else "."
+    said = (word if isinstance(word, str) else shown(word)).lstrip("-")[:80]
+
+    def likeness(name: str) -> float:
+        """Who mistypes the beginning of a long name means it, rather than another of the same letters."""
+        bare = name.lstrip("-")  # the dashes of an option are no likeness
+        begun = difflib.SequenceMatcher(None, said, bare[: len(said)]).ratio() if len(said) > 3 else 0.0
+        return max(difflib.SequenceMatcher(None, said, bare).ratio(), 0.95 * begun)
+
+    near = max(known, key=likeness, default="")
+    return f"; did you mean {near!r}?" if near and likeness(near) >= 0.6 else "."
 
 
 def is_whole(value: Any, lowest: int = 0) -> bool:

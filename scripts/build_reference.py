@@ -4,7 +4,8 @@
 say what the code says; ``scripts/site_hooks.py`` hands them to MkDocs. ``omissions()`` lists what has no meaning yet: a
 test asks that there be none. When an algorithm's option is worth changing stands in ``docs/reference/advice.toml``.
 
-    python scripts/build_reference.py     prints what is missing
+    python scripts/build_reference.py                prints what is missing
+    python scripts/build_reference.py algorithms     prints a page: environments, views, algorithms, command-line
 """
 
 from __future__ import annotations
@@ -305,5 +306,7 @@ def _silent(name: str, value: Any) -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        print(pages()[f"reference/{name}.md"])
     print(*(missing := omissions()), sep="\n")
     sys.exit(bool(missing))

@@ -21,6 +21,7 @@ OUTSIDE = "repository/"  # where files that are not of docs/ stand on the site
 LINK = re.compile(r'(\]\(|href="|src=")(?!\w+:|#|/)([^)"#\s]+)(#[^)"\s]*)?(?=[)"])')
 FENCE = re.compile(r"(^```.*?^```)", re.MULTILINE | re.DOTALL)
 CODE_IN_ROW = re.compile(r"(?<=\| )`[^`\n]+`(?= \|)")
+MADE = re.compile(r"`([\w-]+\.md)`")  # a page of the reference where it is named only, since a repository has none
 LANGUAGES = {".py": "python", ".toml": "toml", ".json": "json", ".cfg": "ini", ".sh": "bash"}
 
 
@@ -64,11 +65,16 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         return f"{mark}{written}{anchor}"
 
     if here == "reference/index.md":
-        markdown += f"\n{build_reference.list_of_names()}\n"
+        markdown = MADE.sub(_link_to_made, markdown) + f"\n{build_reference.list_of_names()}\n"
     text = "".join(part if part.startswith("```") else _bars(LINK.sub(turned, part)) for part in FENCE.split(markdown))
     return (
         text if not here.startswith("tutorials/") or here.endswith("index.md") else tutorials.with_download(text, here)
     )
+
+
+def _link_to_made(name: re.Match[str]) -> str:
+    title = build_reference.pages()[f"reference/{name[1]}"].partition("\n")[0].lstrip("# ")
+    return f"[{title}]({name[1]})"
 
 
 def _bars(markdown: str) -> str:

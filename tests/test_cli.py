@@ -106,6 +106,15 @@ WRONG = {
     "unknown id": (["env", "show", "MFNet-Gird-v0"], "did you mean 'MFNet-Grid-v0'"),
     "unknown id in train": (["train", "MFNet-RideShareNYC-v1"], "did you mean 'MFNet-RideShareNYC-v0'"),
     "unknown option": (["train", "MFNet-Grid-v0", "--set", "credit_hop=3"], "did you mean 'credit_hops'"),
+    "unknown option, ending otherwise": (
+        ["train", "MFNet-Grid-v0", "--algorithm", "LocalPPO", "--set", "entropi_coeff=1"],
+        "did you mean 'entropy'",
+    ),
+    "unknown option like none": (["train", "MFNet-Grid-v0", "--set", "entropi=1"], "no option 'entropi'; known: "),
+    "unknown flag like none": (
+        ["env", "bench", "ID", "--seconds=2"],
+        "unrecognized arguments: --seconds=2; `mfnet env",
+    ),
     "unknown algorithm": (["train", "MFNet-Grid-v0", "--algorithm", "DecNeurlAC"], "did you mean 'DecNeuralAC'"),
     "lost algorithm": (["train", "MFNet-Grid-v0", "--algorithm", "mine.py:Config"], "there is no file mine.py"),
     "unknown env option": (["train", "MFNet-Grid-v0", "--env", "popultion=3"], "did you mean 'population'"),

@@ -7,6 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from mfnet_agents import cli
 from mfnet_agents.cli import doctor
@@ -69,13 +70,31 @@ def without(*names: str, **versions: str):  # type: ignore[no-untyped-def]
 @pytest.mark.parametrize(
     ("version", "bounds", "fits"),
     [("1.26.0", ">=1.26,<3", True), ("1.25.9", ">=1.26,<3", False), ("3.0", ">=1.26,<3", False),
-     ("3.0.0rc1", "<3", False), ("2.13.0+cpu", ">=2.8,<3", True), ("10.1", ">=9.6", True)],
+     ("2.0.0rc1", ">=1.26,<3", True), ("2.13.0+cpu", ">=2.8,<3", True), ("10.1", ">=9.6", True),
+     ("2.4.1", "!=2.4.1,>=2", False), ("2.9", "~=2.4", True), ("3.1", "~=2.4", False), ("1.0.post1", ">1.0", False)],
 )  # fmt: skip
-def test_bounds_are_kept_as_pip_keeps_them(version: str, bounds: str, fits: bool) -> None:
-    from packaging.specifiers import SpecifierSet
+def test_bounds_are_kept_as_pip_keeps_them(
+    version: str, bounds: str, fits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "version", without(numpy=version))
+    assert doctor.needed(Requirement(f"numpy{bounds}")).ok == fits
 
-    assert SpecifierSet(bounds).contains(version, prereleases=True) == fits or "rc" in version  # pip's own opinion
-    assert doctor._fits(version, bounds) == fits
+
+def test_extras_are_read_with_those_they_name_and_their_markers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pip reads them: an extra of extras, a name written otherwise, a library of another system only."""
+    from email.message import Message
+
+    known = Message()
+    for line in (
+        "numpy>=1.26", "winlib>=1; sys_platform == 'nowhere'", "torch>=2; extra == 'agents'",
+        "mfnet[agents]; extra == 'open-spiel'", "open-spiel>=2; extra == 'open-spiel'",
+        "maclib; sys_platform == 'nowhere' and extra == 'agents'",
+    ):  # fmt: skip
+        known["Requires-Dist"] = line
+    monkeypatch.setattr(metadata, "metadata", lambda name: known)
+    assert [str(each.name) for each in doctor.requirements("")] == ["numpy"]
+    assert [str(each.name) for each in doctor.requirements("agents")] == ["torch"]
+    assert [str(each.name) for each in doctor.requirements("open_spiel")] == ["torch", "open-spiel"]
 
 
 def test_a_simulator_that_loses_agents_is_found(

@@ -186,3 +186,43 @@ def test_it_goes_on_in_another_process(place: Path, run: Path) -> None:
     assert "training for 32 environment steps" in mfnet(place, *longer, "--steps", "128")
     again = mfnet(place, *longer)
     assert "nothing is left to train" in again, "a finished run has no steps left, and never less than none"
+
+
+# -- a scenario that contradicts itself
+
+
+def trained(place: Path, city: str, monkeypatch: pytest.MonkeyPatch, *more: str) -> int:
+    (place / "city.py").write_text(city)
+    monkeypatch.chdir(place)
+    return cli.main(["train", "city.py:City", "--out", "run", "--steps", "16", "--worlds", "2", *more])
+
+
+def test_rewards_beyond_their_range_are_told_before_and_on_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever changes a reward forgets what was said of it; a learner that scales by it would not say so."""
+    changed = CITY.replace("return self.wage * (1", "return 3 * self.wage * (1")
+    assert changed != CITY and trained(tmp_path, changed, monkeypatch, "--set", *TINY) == 0
+    said = re.search(
+        r"note: rewards of 0 to (\d\.?\d*) were met, beyond reward_range = \(0\.0, 1\.0\)", capsys.readouterr().out
+    )
+    assert said and 2 <= float(said[1]) <= 3  # of an empty square; no more than 1 is said to be paid
+    assert cli.main(["report", "run"]) == 0
+    assert f"rewards of 0 to {said[1]} were met" in Path("run/report.html").read_text("utf-8")
+
+
+def test_a_scenario_without_a_range_is_refused_before_it_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rangeless = CITY.replace("reward_range=(0.0, wage), ", "")
+    assert rangeless != CITY and trained(tmp_path, rangeless, monkeypatch, "--set", *TINY) == 2
+    assert "mfnet: City needs a reward_range" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("learner", ["LocalPPO", "MFQ", "VDN", "ConsensusAC", "ScalableAC", "IPPO"])
+def test_a_scenario_that_pays_nothing_can_be_learnt(
+    learner: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bonus that is not yet paid: what is scaled by the largest reward is then not scaled."""
+    assert trained(tmp_path, CITY, monkeypatch, "--algorithm", learner, "--env", "wage=0") == 0
+    assert json.loads(Path("run/result.json").read_text("utf-8"))["last"]["value"] == 0

@@ -78,7 +78,9 @@ def test_there_is_one_version() -> None:
 def test_the_base_installation_asks_for_no_torch() -> None:
     requirements = metadata("mfnet").get_all("Requires-Dist") or []
     base = [line for line in requirements if "extra ==" not in line]
-    assert len(base) == 6
+    names = {re.split(r"[^\w-]", line)[0] for line in base}
+    assert names <= {"numpy", "gymnasium", "pettingzoo", "networkx", "scipy", "array-api-compat", "packaging"}
+    assert "numpy" in names
     assert not [line for line in base if re.match("torch|stable|ray|pandas", line)]
 
 

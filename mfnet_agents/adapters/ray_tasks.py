@@ -11,14 +11,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from mfnet_agents.comparison import jobs, tuning
 from mfnet_agents.comparison.plan import RESULT, ComparisonFolder, Job, Plan
-from mfnet_agents.comparison.workers import LOG, Fault, one_thread, result_of
+from mfnet_agents.comparison.workers import LOG, Fault, one_thread, passing_folder, result_of
 from mfnet_agents.runs import RunError
 from mfnet_envs.adapters import missing
 from mfnet_envs.words import brief, shown
@@ -127,8 +126,7 @@ def files_of(plan: dict[str, Any], name: str, trial: int | RunError, where: str)
 
     if Path(where).is_dir():
         os.chdir(where)
-    with tempfile.TemporaryDirectory(prefix="mfnet-job-") as folder:
-        place = Path(folder)
+    with passing_folder() as place:
         with (place / LOG).open("a", encoding="utf-8") as log:
             for stream in (1, 2):
                 os.dup2(log.fileno(), stream)

@@ -131,7 +131,7 @@ class ConsensusAC(PlaysLikeOurs):
     @property
     def unit(self) -> float:
         """Of rewards: what all earn, discounted and summed up, is of the order of 1."""
-        return self.model.network.num_nodes * (1 - self.gamma) / max(map(abs, self.model.reward_range))
+        return self.model.network.num_nodes * (1 - self.gamma) / self.model.reward_size
 
     def training_step(self) -> dict[str, Any]:
         """A rollout; the critics' steps and rounds of consensus; a step of the policies."""

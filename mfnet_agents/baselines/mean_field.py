@@ -182,7 +182,7 @@ class MeanField(Algorithm):
         self.around, self.q = Around(model, settings.hops), MeanFieldQ(model, settings.critic_width, start)
         keep = self.gamma if model.headline.criterion == "discounted" else 1 - 1 / model.evaluation[0]
         self.crew = Crew(Simulator(model), settings.num_envs_per_env_runner, keep, self.rng)
-        self.unit = 1 / max(map(abs, model.reward_range))  # of Q: the largest reward of a step
+        self.unit = 1 / model.reward_size  # of Q: the largest reward of a step
         self.begin(actor)
 
     def begin(self, key: np.random.SeedSequence) -> None:

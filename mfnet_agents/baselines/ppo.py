@@ -190,7 +190,7 @@ class Teams:
     def reward_scale(self) -> float:
         """Brings what is earned, discounted and summed up, to the order of 1."""
         share = 1 if self.ball is None else self.model.network.num_nodes
-        return share * (1 - self.gamma) / max(map(abs, self.model.reward_range))
+        return share * (1 - self.gamma) / self.model.reward_size
 
 
 class Individuals:
@@ -209,7 +209,7 @@ class Individuals:
     def collect(self, policy: IndividualPolicy, values: Values, is_new: bool) -> Batch:
         """A rollout, and what it is worth to whom."""
         lives = self.sampler.play(policy, self.settings.rollout_fragment_length)
-        paid = lives.rewards * ((1 - self.gamma) / max(map(abs, self.model.reward_range)))
+        paid = lives.rewards * ((1 - self.gamma) / self.model.reward_size)
         if self.settings.reward == "shared":
             paid = np.broadcast_to(paid.mean(2, keepdims=True), paid.shape)
         if is_new:

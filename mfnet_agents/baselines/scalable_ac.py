@@ -172,7 +172,7 @@ class ScalableAC(Algorithm):
         settings, steps = self.config, self.config.rollout_fragment_length
         counts, actions, rewards = self._play(steps)
         places = self.critics.places(self.critics.keys_of(self._shown(counts, actions))).reshape(*counts.shape[:2], -1)
-        paid = rewards * (self.model.network.num_nodes * (1 - self.gamma) / max(map(abs, self.model.reward_range)))
+        paid = rewards * (self.model.network.num_nodes * (1 - self.gamma) / self.model.reward_size)
         since = self.iteration if settings.restart is None else self.iteration % settings.restart
         errors = [
             self.critics.learn(

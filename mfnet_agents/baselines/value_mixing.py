@@ -260,7 +260,7 @@ class VDN(Algorithm):
     @property
     def unit(self) -> float:
         """Of values: the largest reward of a step."""
-        return 1 / max(map(abs, self.model.reward_range))
+        return 1 / self.model.reward_size
 
     def _chance(self) -> float:
         """Of exploring: falls linearly over the first half of the budget."""

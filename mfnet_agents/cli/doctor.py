@@ -5,15 +5,17 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import re
 import sys
 import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mfnet_agents.cli.arguments import add_json, print_json
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 HELP = "say which versions and extras are here, and try the simulator and an iteration of training"
 SECONDS = 2.0  # that the simulator is tried for
@@ -55,7 +57,7 @@ def machine() -> Finding:
 
 def base() -> list[Finding]:
     """The libraries without which nothing runs, with the versions that are asked for."""
-    found = [needed(line) for line in requirements("")]
+    found = [needed(each) for each in requirements("")]
     return found or [Finding("packages", None, "mfnet is run from a folder that pip does not know; versions unchecked")]
 
 
@@ -65,7 +67,7 @@ def extras() -> list[Finding]:
     for extra in _metadata().get_all("Provides-Extra") or []:
         if extra in ("dev", "all", "test", "docs", "notebooks"):
             continue
-        libraries = [needed(line) for line in requirements(extra)]
+        libraries = [needed(each) for each in requirements(extra)]
         lacking = [each.name for each in libraries if not each.says.startswith(each.name)]
         wrong = [each.says for each in libraries if each.says.startswith(each.name) and each.ok is False]
         if lacking:
@@ -76,42 +78,30 @@ def extras() -> list[Finding]:
     return found
 
 
-def requirements(extra: str) -> list[str]:
-    """The requirements of an extra, those of the extras that it names among them; of the base for ""."""
-    found: list[str] = []
-    for line in _metadata().get_all("Requires-Dist") or []:
-        what, _, marker = line.partition(";")
-        named = re.search(r"""extra == ["']([\w-]+)["']""", marker)
-        if (named[1] if named else "") != extra.replace("_", "-") and (named[1] if named else "") != extra:
-            continue
-        inner = re.match(r"mfnet\[([\w,-]+)\]", what)
-        found += [each for name in inner[1].split(",") for each in requirements(name)] if inner else [what.strip()]
+def requirements(extra: str) -> list[Requirement]:
+    """What an extra asks for here, with what the extras that it names ask for; of the base for ""."""
+    from packaging.requirements import Requirement
+
+    found: list[Requirement] = []
+    for each in map(Requirement, _metadata().get_all("Requires-Dist") or []):
+        here = {name: each.marker is None or each.marker.evaluate({"extra": name}) for name in ("", extra)}
+        asked = here[extra] and not (extra and here[""])
+        if asked and each.name == "mfnet":
+            found += [inner for name in sorted(each.extras) for inner in requirements(name)]
+        elif asked:
+            found.append(each)
     return found
 
 
-def needed(requirement: str) -> Finding:
-    """A library as it is asked for, such as ``numpy>=1.26,<3``, beside what is installed."""
-    name = re.split(r"[^\w.-]", requirement)[0]
+def needed(wanted: Requirement) -> Finding:
+    """A library as it is asked for, beside what is installed; a release candidate is as good as another version."""
+    name, asked = wanted.name, f"{wanted.name}{wanted.specifier}"
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Finding(name, False, f"is not installed, and mfnet needs {requirement}")
-    fits = _fits(version, requirement[len(name) :])
-    return Finding(name, fits, f"{name} {version}" + ("" if fits else f", and mfnet needs {requirement}"))
-
-
-def _fits(version: str, bounds: str) -> bool:
-    """Whether the leading numbers of a version keep bounds such as ``>=1.26,<3``."""
-    have = _numbers(version)
-    tests: dict[str, Callable[[list[int]], bool]] = {">=": lambda low: have >= low, "<": lambda high: have < high}
-    return all(tests[sign](_numbers(bound)) for sign, bound in re.findall(r"(>=|<)\s*([\d.]+)", bounds))
-
-
-def _numbers(version: str) -> list[int]:
-    numbers = [int(each) for each in re.split(r"[^\d.]", version)[0].split(".") if each]
-    while numbers and numbers[-1] == 0:  # 3.0 is 3
-        numbers.pop()
-    return numbers
+        return Finding(name, False, f"is not installed, and mfnet needs {asked}")
+    fits = wanted.specifier.contains(version, prereleases=True)
+    return Finding(name, fits, f"{name} {version}" + ("" if fits else f", and mfnet needs {asked}"))
 
 
 def torch_build() -> Finding:

@@ -133,7 +133,8 @@ def run(options: argparse.Namespace) -> int:
     )
     if result["interrupted"]:
         print(summary(result, folder.path, algorithm.model.wording.labels))
-        print(f"then `mfnet report {shlex.quote(str(place))}` makes the page, and `mfnet export` the files")
+        name = shlex.quote(str(place))
+        print(f"then `mfnet report {name}` makes the page, and `mfnet export {name}` the files")
         return 130
     page = report.build(folder.path, shown)
     files = answer(export, folder, folder.path / "export", worlds=plan.followed)

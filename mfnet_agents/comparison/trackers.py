@@ -17,6 +17,8 @@ from mfnet_agents.comparison.plan import as_name
 from mfnet_agents.comparison.standings import Standings
 from mfnet_envs.words import optional_package
 
+ANEW = "every export makes new runs there, so remove those of an earlier one"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -97,7 +99,7 @@ def _wandb(found: Iterable[Run], suite: str, folder: Path) -> str:
             for step, numbers in run.points.items():
                 log.log(numbers, step=step)
             log.summary.update({**run.found, "test/chosen_at": run.chosen_at})
-    return f"for Weights & Biases: the project {suite}; what is kept here is in {folder / 'wandb'}"
+    return f"for Weights & Biases: the project {suite}; what is kept here is in {folder / 'wandb'}; {ANEW}"
 
 
 def _mlflow(found: Iterable[Run], suite: str, folder: Path) -> str:
@@ -109,7 +111,7 @@ def _mlflow(found: Iterable[Run], suite: str, folder: Path) -> str:
             for step, numbers in run.points.items():
                 mlflow.log_metrics(numbers, step=step)
             mlflow.log_metrics(run.found, step=run.chosen_at)
-    return f"for MLflow: the experiment {suite} of {mlflow.get_tracking_uri()}"
+    return f"for MLflow: the experiment {suite} of {mlflow.get_tracking_uri()}; {ANEW}"
 
 
 TRACKERS: dict[str, Callable[[Iterable[Run], str, Path], str]] = {

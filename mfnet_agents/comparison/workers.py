@@ -5,18 +5,24 @@ Whoever it is runs one job in one process, :func:`result_of`, and starts, waits 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import sys
+import tempfile
+import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from mfnet_agents.comparison import jobs
 from mfnet_agents.comparison.plan import RESULT, Job, Plan, write_json
+from mfnet_envs import locks
 
 LOG = "log.txt"
+PASSING, HELD, FRESH = "mfnet-job-", "held", 60.0  # a folder, its lock, and seconds in which that may not be taken yet
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -80,6 +86,23 @@ def result_of(job: Job, plan: Plan, place: Path, trial: Callable[[], int]) -> di
     write_json(place / RESULT, result)
     jobs.tidy(place)
     return result
+
+
+@contextlib.contextmanager
+def passing_folder() -> Iterator[Path]:
+    """A temporary folder for a job away from the comparison's own, locked while it runs.
+
+    Whoever is killed leaves one behind, and nobody else would remove it: the next job does.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{PASSING}*"):
+        with contextlib.suppress(OSError), (left / HELD).open("rb") as file:
+            locks.take(file.fileno())  # raises while somebody works there, and where there are no locks
+            if time.time() - os.fstat(file.fileno()).st_mtime > FRESH:
+                shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=PASSING) as folder, (Path(folder) / HELD).open("wb") as file:
+        locks.taken(file.fileno(), wait=True)
+        (place := Path(folder) / "job").mkdir()
+        yield place
 
 
 def one_thread() -> None:

@@ -139,11 +139,14 @@ def _header(standings: Standings) -> Markup:
     plan = standings.plan
     runs = sum(len(entry.rows) for board in standings.boards for entry in board.entries.values())
     facts = [
-        (str(len(standings.boards)), "instances"),
-        (str(len(plan.contenders)), "contenders"),
-        (f"{runs:,}", "policies replayed by the harness"),
-        (str(plan.seeds), "training seeds"),
+        (f"{many:,}", _words(many, what))
+        for many, what in (
+            (len(standings.boards), "instance"),
+            (len(plan.contenders), "contender"),
+            (plan.seeds, "training seed"),
+        )
     ]
+    facts.insert(2, (f"{runs:,}", "policies replayed by the harness"))
     return tag(
         "header",
         tag("h1", plan.suite.id),
@@ -160,9 +163,14 @@ def _sentence(information: str, lines: list[Standing]) -> str:
         return f"{information}: {first.name} alone."
     beaten = first.beats_next
     sure = beaten is not None and beaten.low > 0.5 and first.runs >= ENOUGH_RUNS
-    said = "leads" if sure else "is first, and not beyond doubt"
+    few = f"by {first.runs} {_words(first.runs, 'run')} only"
+    said = "leads" if sure else f"is first, {few if first.runs < ENOUGH_RUNS else 'and not beyond doubt'}"
     chance = "" if beaten is None else f" (a run of it beats one of the next with probability {beaten.value:.2f})"
     return f"{information}: {first.name} {said}{chance}."
+
+
+def _words(many: int, what: str) -> str:
+    return f"{what}{'s' * (many != 1)}"
 
 
 def _ranking(standings: Standings) -> Markup:

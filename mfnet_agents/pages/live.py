@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import shlex
 import threading
 import time
 from collections.abc import Iterator
@@ -116,7 +117,9 @@ def _finished(path: Path) -> tuple[list[Markup], list[Level]]:
     found, model = report.read(path)
     there = (path / "report.html").is_file()
     more = (
-        tag("a", "The whole report", href="report.html") if there else f"`mfnet report {path}` writes the whole report"
+        tag("a", "The whole report", href="report.html")
+        if there
+        else f"`mfnet report {shlex.quote(str(path))}` writes the whole report"
     )
     parts = [report.header(found, model, "h2"), tag("p", more), report.policies(found, model.wording)]
     return parts, report.levels(found.measured)

@@ -223,7 +223,8 @@ def _page(
     why: list[str],
 ) -> str:  # fmt: skip
     sections = {name: frame.section(chart.title, plot.figure(chart, said)) for name, (chart, said) in drawn.items()}
-    about = [frame.section("To be known about the model", tag("ul", each("li", model.notes)))] if model.notes else []
+    notes = dict.fromkeys([*model.notes, *run.measured.notes])  # what the run said of it may be more
+    about = [frame.section("To be known about the model", tag("ul", each("li", notes)))] if notes else []
     maps_ = [] if where is None else [frame.section(where.words.heading, maps.figure(*where))]
     parts = [
         header(run, model), policies(run, model.wording), *about, *filter(None, [sections.pop("learning_curve", None)]),

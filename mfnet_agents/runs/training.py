@@ -22,10 +22,12 @@ from mfnet_agents import checkpoint, recorded
 from mfnet_agents.algorithm import Algorithm
 from mfnet_agents.progress import Progress
 from mfnet_agents.runs.folder import COLUMNS, RunError, RunFolder
+from mfnet_envs.conformance.models import met_beyond_range
 from mfnet_envs.evaluate import check_worlds, evaluate
 from mfnet_envs.measure import RANDOM, measure
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy
+from mfnet_envs.simulator import Simulator
 from mfnet_envs.yardstick import Yardstick
 
 REPORT_SEED, REPORT_WORLDS = 2_000_003, 256  # of the final evaluations; the seeds that choose `best` are others
@@ -92,7 +94,8 @@ def _begin(algorithm: Algorithm, folder: RunFolder, progress: Progress, resume: 
         algorithm.restore_from_path(folder.last)
     elif algorithm.iteration:
         raise RunError("a run begins with an algorithm as build_algo() gives it; this one has been trained already")
-    for note in algorithm.model.notes:
+    notes = [*algorithm.model.notes, *_doubts(algorithm.model)]
+    for note in notes:
         progress.say(f"note: {note}")
     if resume and (kept := folder.certificate()) is not None:
         algorithm.certificate = kept
@@ -110,7 +113,7 @@ def _begin(algorithm: Algorithm, folder: RunFolder, progress: Progress, resume: 
         "config": config.to_dict(),
         "yardstick": yardstick.to_dict(),
         "certificate": None if solved is None else dataclasses.asdict(solved),
-        "notes": list(algorithm.model.notes),
+        "notes": notes,
         "needs": algorithm.needs,
         "versions": versions(),
         "command": command,
@@ -118,6 +121,20 @@ def _begin(algorithm: Algorithm, folder: RunFolder, progress: Progress, resume: 
     folder.write("config.json", record)
     if not checkpoint.exists(folder.last):
         algorithm.save_to_path(folder.last)
+
+
+def _doubts(model: LocalModel) -> list[str]:
+    """What is seen at once of a scenario that contradicts itself: learners scale by the range of rewards.
+
+    Raises:
+        RunError: it has none.
+    """
+    law = model.at(0)
+    try:
+        said = met_beyond_range(law, Simulator(law).reset(np.random.default_rng(0), 4))
+    except ValueError as error:
+        raise RunError(str(error)) from error
+    return [] if said is None else [said]
 
 
 def _loop(algorithm: Algorithm, folder: RunFolder, progress: Progress, tensorboard: bool, seconds: float) -> bool:
@@ -196,7 +213,7 @@ def _summary(algorithm: Algorithm, folder: RunFolder, stopped: bool) -> dict[str
         "time_total_s": algorithm.seconds,
         "yardstick": algorithm.yardstick.to_dict(),
         "certificate": None if algorithm.certificate is None else dataclasses.asdict(algorithm.certificate),
-        "notes": list(algorithm.model.notes),
+        "notes": folder.read("config.json")["notes"],
         "last_checkpoint": str(folder.last),
     }
 

@@ -65,6 +65,22 @@ def check_model(model: LocalModel, rng: np.random.Generator | None = None) -> Mo
     )
 
 
+def met_beyond_range(model: LocalModel, counts: Ints) -> str | None:
+    """The sentence about rewards in these crowds ``(B, S)`` that leave ``reward_range``; None where none does.
+
+    Raises:
+        ValueError: the model has no range.
+    """
+    lowest, highest = model.reward_range
+    legal = model.legal[model.active]
+    rewards = np.broadcast_to(model.reward(Simulator(model).mu_hood(counts)), (len(counts), *legal.shape))[:, legal]
+    low, high = float(rewards.min(initial=lowest)), float(rewards.max(initial=highest))
+    if low >= lowest - TOLERANCE and high <= highest + TOLERANCE:
+        return None
+    met = f"rewards of {low:.4g} to {high:.4g} were met, beyond reward_range = {model.reward_range}"
+    return f"{met}: mend it, and see whether bound() is of these rewards; `mfnet env check` finds more"
+
+
 def _laws(model: LocalModel) -> list[LocalModel]:
     """The models that take turns under a clock, each once, after a look at the clock itself."""
     turn = model.period
