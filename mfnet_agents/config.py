@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from mfnet_envs.backends import backends
+from mfnet_envs.backends import backends, check_name
 from mfnet_envs.words import COUNTABLE, brief, did_you_mean, fits, is_whole, of_kind, shown
 
 AUTO = "auto"  # an option whose value follows from the others
@@ -60,7 +60,9 @@ class AlgorithmConfig:
     num_envs_per_env_runner: int = option(16, "env_runners", "worlds stepped side by side")
     rollout_fragment_length: int = option(16, "env_runners", "steps of each world per iteration")
     backend: str | None = option(
-        None, "env_runners", "what steps the worlds: numpy or compiled; None: the variable MFNET_BACKEND, else numpy"
+        None,
+        "env_runners",
+        "what steps the worlds: numpy, compiled, torch or torch:DEVICE; None: the variable MFNET_BACKEND, else numpy",
     )
     evaluation_interval: int | None = option(None, "evaluation", "iterations between evaluations; None: at the end")
     evaluation_duration: int = option(128, "evaluation", "worlds of one evaluation")
@@ -205,7 +207,8 @@ class AlgorithmConfig:
             else:
                 check(name, getattr(self, name), lambda x: x == AUTO or positive(x), "'auto' or a positive integer")
         known = backends()
-        check("backend", self.backend, lambda x: x is None or x in known, f"None or one of {', '.join(known)}")
+        wanted = f"None or one of {', '.join(known)}, or torch:DEVICE"
+        check("backend", self.backend, lambda x: x is None or _names_backend(x), wanted)
         for name in ("seed", "evaluation_seed"):
             check(name, getattr(self, name), whole, "a non-negative integer")
         check("env_config", self.env_config, _has_names, "a dict of options by name, without the id, which is `env`")
@@ -280,3 +283,11 @@ def unknown_option(name: str, known: list[str], place: str) -> str:
     return f"{place} has no option {shown(name)}" + (
         near if near != "." else brief(f"; known: {', '.join(sorted(known))}", 280)
     )
+
+
+def _names_backend(name: object) -> bool:
+    try:
+        check_name(str(name))
+    except ValueError:
+        return False
+    return isinstance(name, str)

@@ -29,6 +29,9 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Single = NDArray[np.float32]
 
+CARRIED = 512  # constant tables that are kept on devices
+_carried: dict[tuple[Any, ...], Any] = {}
+
 
 def array_of(name: str, values: Any, kinds: str = "biuf") -> NDArray[Any]:
     """``values`` as an array of numbers of these ``kinds`` (numpy's letters: bool, signed, unsigned, float).
@@ -61,12 +64,31 @@ def of_numpy() -> Any:
     return array_api_compat.numpy
 
 
-def like(reference: Any, table: Floats) -> Any:
-    """A constant table in the array library, precision and device of ``reference``; for numpy the table itself."""
+def like(reference: Any, table: NDArray[Any], *, own_precision: bool = False) -> Any:
+    """A constant table in the array library, precision and device of ``reference``; for numpy the table itself.
+
+    To another device than the processor a table is carried once, told by what stands in it: to carry it is to wait.
+    """
     if type(reference) is np.ndarray:
         return table
-    xp = array_api_compat.array_namespace(reference)
-    return xp.asarray(table, dtype=reference.dtype, device=array_api_compat.device(reference))
+    xp, device = array_api_compat.array_namespace(reference), array_api_compat.device(reference)
+    dtype = None if own_precision else reference.dtype
+    if str(device) == "cpu":
+        return xp.asarray(table, dtype=dtype, device=device)
+    key = table.shape, table.dtype.str, table.tobytes(), dtype, str(device)
+    if key not in _carried:
+        if len(_carried) >= CARRIED:
+            _carried.pop(next(iter(_carried)))
+        _carried[key] = xp.asarray(table, dtype=dtype, device=device)
+    return _carried[key]
+
+
+def first_of(crowds: Any) -> Any:
+    """``(B, 1)``: where each row of ``crowds (B, S)`` begins, were they one list."""
+    if type(crowds) is np.ndarray:
+        return np.arange(len(crowds))[:, None] * crowds.shape[1]
+    rows = namespace(crowds).arange(len(crowds), device=array_api_compat.device(crowds))
+    return rows[:, None] * crowds.shape[1]
 
 
 def zeros(shape: tuple[int, ...], reference: Any) -> Any:

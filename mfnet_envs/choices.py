@@ -54,7 +54,7 @@ class Choices:
             return actions
         illegal = self.illegal if rows is self.every else self.illegal[rows]
         strays = dot(actions, illegal)
-        if not strays.any():
+        if type(strays) is np.ndarray and not strays.any():
             return actions
         return actions - actions * illegal + strays[..., None] * self.first[rows]
 
@@ -70,8 +70,8 @@ class Choices:
             ValueError: NaN, negative entries or empty rows.
         """
         sums = pi.sum(axis=-1, keepdims=True, dtype=self.arrays.xp.float64)
-        if not ((pi >= 0).all() and (sums < math.inf).all()):
+        if not self.arrays.holds((pi >= 0).all() & (sums < math.inf).all()):
             raise ValueError("pi must be non-negative numbers without NaN")
-        if not (sums > 0).all():
+        if not self.arrays.holds((sums > 0).all()):
             raise ValueError("each row of pi needs a positive sum")
         return pi / sums

@@ -37,6 +37,7 @@ class ExpectedMin:
         if not (np.isfinite(self.rate).all() and (self.rate >= 0).all()):
             raise ValueError("rates must be finite and non-negative")
         self.wide: Bools = self.rate > WIDE
+        self.is_wide = bool(self.wide.any())
         tabled = np.where(self.wide, 0.0, self.rate)
         spread = SPREAD * np.sqrt(tabled) + SPREAD
         self.first: Floats = np.maximum(np.floor(tabled - spread), 0.0)
@@ -57,10 +58,10 @@ class ExpectedMin:
         at = xp.reshape(xp.astype(whole, xp.int64) + start, (-1,))
         height, rise = xp.reshape(xp.take(table, at), n.shape), xp.reshape(xp.take(slope, at), n.shape)
         tabled = xp.where(n < first, n, height + rise * (place - whole))
-        if not self.wide.any():
+        if not self.is_wide:
             return tabled
-        large = np.maximum(self.rate, WIDE)
-        return xp.where(_constant(n, self.wide), _of_large(n, _constant(n, large)), tabled)
+        wide, large = (like(n, x, own_precision=True) for x in (self.wide, np.maximum(self.rate, WIDE)))
+        return xp.where(wide, _of_large(n, large), tabled)
 
     def _tables(self, xp: Any, device: Any) -> tuple[Any, ...]:
         """The tables in one array library, converted once."""
@@ -134,13 +135,6 @@ def _of_large(n: Any, rate: Any) -> Any:
     missed = (near - rate) * below + near * point
     phi = xp.where(n < rate - reach, n, xp.where(n > rate + reach, rate, near - missed))
     return xp.minimum(xp.minimum(phi, n), rate)
-
-
-def _constant(reference: Any, table: Any) -> Any:
-    """A table on the device of ``reference``, in a precision of its own."""
-    if type(reference) is np.ndarray:
-        return table
-    return namespace(reference).asarray(table, device=array_api_compat.device(reference))
 
 
 def _erfc(x: Any) -> Any:

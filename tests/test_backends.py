@@ -1,4 +1,4 @@
-"""A second backend, on torch's arrays and with torch's generator, obeys the law that ExactGame enumerates.
+"""Every backend obeys the law that ExactGame enumerates: torch's, on the processor, and the compiled one.
 
 A backend of yours goes into ``each_backend``.
 
@@ -6,6 +6,8 @@ Every chi-square below is held at p = 1e-5. About 60 laws are tried, so a right 
 seeds are fixed.
 """
 
+import pickle
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
@@ -18,8 +20,10 @@ from scipy import stats
 from test_simulator import assert_follows, crossroads
 
 import mfnet_envs
+from mfnet_agents.registry import config_class
 from mfnet_envs import Simulator, backends
 from mfnet_envs.backends import NUMPY, Backend, BranchTable, backend_of, draws, register_backend
+from mfnet_envs.backends.tensors import SplitBranch, TorchBackend
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Individually, uniform
@@ -29,71 +33,17 @@ WORLDS = 6_000
 FORMS = list(toys.every_form())
 
 
-class Torch:
-    """Conditional binomials for everything; agents drawn without replacement by lot."""
-
-    name = "torch"
-    xp: Any = array_api_compat.torch
-
-    def generator(self, seed: int | None) -> torch.Generator:
-        return torch.Generator().manual_seed(0 if seed is None else seed)
-
-    def asarray(self, values: Any) -> torch.Tensor:
-        return values if isinstance(values, torch.Tensor) else torch.tensor(values)
-
-    def asnumpy(self, array: torch.Tensor) -> np.ndarray:
-        return array.numpy()
-
-    def multinomial(self, rng: torch.Generator, n: torch.Tensor, p: torch.Tensor) -> torch.Tensor:
-        p, left, drawn = p.expand(*n.shape, p.shape[-1]), n.double(), []
-        for j in range(p.shape[-1]):
-            rest = p[..., j:].sum(-1)
-            share = torch.where(rest > 0, p[..., j] / rest, 0.0).clamp(0, 1)
-            drawn.append(torch.binomial(left, share, generator=rng) if j < p.shape[-1] - 1 else left)
-            left = left - drawn[-1]
-        return torch.stack(drawn, -1).long()
-
-    def poisson(self, rng: torch.Generator, rate: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
-        return torch.poisson(rate.expand(shape), generator=rng).long()
-
-    def without_replacement(self, rng: torch.Generator, colours: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
-        kinds, flat = colours.shape[2], colours.reshape(-1)
-        colour = torch.repeat_interleave(torch.arange(len(flat)), flat)
-        cell = colour // kinds
-        order = torch.argsort(cell + torch.rand(len(cell), generator=rng, dtype=torch.float64))
-        present = torch.bincount(cell, minlength=drawn.numel())
-        rank = torch.arange(len(cell)) - (present.cumsum(0) - present)[cell[order]]
-        winners = order[rank < drawn.reshape(-1)[cell[order]]]
-        return torch.bincount(colour[winners], minlength=len(flat)).reshape(colours.shape)
-
-    def prepared(self, table: BranchTable) -> BranchTable:
-        return table
-
-    def scatter(
-        self, rng: torch.Generator, branch: BranchTable, flow: torch.Tensor, following: torch.Tensor
-    ) -> torch.Tensor:
-        columns, states = branch.successors.shape[1], following.shape[1]
-        flow = flow if columns == flow.shape[2] else flow.sum(2, keepdim=True)
-        drawn = self.multinomial(rng, flow, branch.probabilities)
-        target = torch.arange(len(flow))[:, None, None, None] * states + branch.successors
-        added = following.reshape(-1).index_add(0, target.reshape(-1), drawn.reshape(-1))
-        return added.reshape(following.shape)
-
-
-TORCH: Backend = Torch()
+TORCH: Backend = backend_of("torch")
 pytestmark = pytest.mark.xdist_group("compiled")  # one process compiles, and for a minute
 OTHERS = [TORCH, *([backend_of("compiled")] if find_spec("numba") else [])]  # numpy: test_simulator.py
 each_backend = pytest.mark.parametrize("backend", OTHERS, ids=lambda backend: backend.name)
 
 
-class Careless(Torch):
+class Careless(TorchBackend):
     """Sends everybody to the first successor."""
 
-    def scatter(
-        self, rng: torch.Generator, branch: BranchTable, flow: torch.Tensor, following: torch.Tensor
-    ) -> torch.Tensor:
-        first = BranchTable(branch.successors[..., :1], torch.ones_like(branch.probabilities[..., :1]))
-        return super().scatter(rng, first, flow, following)
+    def prepared(self, table: BranchTable) -> SplitBranch:
+        return SplitBranch(BranchTable(table.successors[..., :1], torch.ones_like(table.probabilities[..., :1])))
 
 
 def check_step(backend: Backend, form: str) -> None:
@@ -263,7 +213,7 @@ def test_backends_have_names(monkeypatch: pytest.MonkeyPatch) -> None:
     register_backend("mine", lambda: made.append(1) or TORCH)  # type: ignore[func-returns-value]
     assert not made
     assert Simulator(model, "mine").backend is TORCH
-    assert backends.backends() == ["compiled", "mine", "numpy"]
+    assert backends.backends() == ["compiled", "mine", "numpy", "torch"]
     with pytest.raises(ValueError, match="there is a backend 'mine' already"):
         register_backend("mine", lambda: TORCH)
     with pytest.raises(ValueError, match=r"no backend 'nunpy'; did you mean 'numpy'\?"):
@@ -332,3 +282,189 @@ def test_a_step_of_very_many_agents(population: int, matching: Any) -> None:
         assert (following.sum(1) == population).all() and (following >= 0).all()
         np.testing.assert_allclose(following / population, expected, atol=8 / population**0.5)
     np.testing.assert_allclose(played.team_rewards, rewards, atol=8 / population**0.5)
+
+
+def test_a_device_is_named() -> None:
+    model = toys.general()
+    assert (
+        Simulator(model, "torch").backend.name == "torch"
+        and Simulator(model, "torch:meta").backend.name == "torch:meta"
+    )
+    for wrong, sentence in (
+        ({"backend": "torch", "device": "tpu9"}, "torch has no device 'tpu9' here"),
+        ({"backend": "torch:"}, "torch has no device ''"),
+        ({"backend": "numpy:cuda"}, "the backend 'numpy' has no device: write 'numpy', or 'torch:cuda'"),
+        ({"backend": "numpy", "device": "cuda"}, "device='cuda' is for backend='torch', not for 'numpy'"),
+        ({"backend": "torhc:cuda"}, "no backend 'torhc:cuda'"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            Simulator(model, **wrong)
+    copied = pickle.loads(pickle.dumps(Simulator(model, "torch")))
+    assert copied.backend.name == "torch"
+
+
+def test_who_gives_numpys_arrays_gets_them() -> None:
+    """By every door, whatever the backend; and tensors stay tensors. The same generator, the same worlds."""
+    model = mfnet_envs.make_model("MFNet-Grid-v0", rows=2, cols=2, population=9)
+    simulator, pi = Simulator(model, "torch"), uniform(model).table[0]
+    for kind, seeded in ((np.ndarray, np.random.default_rng), (torch.Tensor, simulator.generator)):
+        rng = seeded(3)
+        counts = simulator.reset(rng, 2)
+        actions = simulator.act(counts, pi, rng)
+        played = simulator.play(counts, pi, rng)
+        told = simulator.transition(counts, actions, rng)
+        found = counts, actions, *played[:-1], *told[:-1], simulator.crowd(counts), simulator.mu_hood(counts)
+        assert all(type(x) is kind for x in found)
+        again = seeded(3)
+        assert (simulator.reset(again, 2) == counts).all() and (simulator.act(counts, pi, again) == actions).all()
+    assert (simulator.follow(uniform(model), counts.numpy(), 0, np.random.default_rng(0)).next_counts >= 0).all()
+
+
+def test_what_a_step_met_is_told_where_it_is_read() -> None:
+    model = mfnet_envs.make_model("MFNet-Grid-v0", rows=2, cols=2, population=9)
+    simulator = Simulator(model, "torch")
+    rng, pi = simulator.generator(0), np.array(uniform(model).table[0])
+    counts = simulator.reset(rng, 2)
+    pi[0, 0] = np.nan
+    played = simulator.play(counts, pi, rng)  # asked of the device, not yet answered
+    with pytest.raises(ValueError, match="a step on cpu met what it must not"):
+        simulator.backend.asnumpy(played.next_counts)
+    assert simulator.backend.asnumpy(counts).sum() == 18, "said once"
+    with pytest.raises(ValueError, match="met what it must not"):
+        simulator.play(simulator.backend.asnumpy(counts), pi, rng)
+    with pytest.raises(TypeError, match=r"rng must be Simulator.generator\(seed\) or a numpy Generator, not 3"):
+        simulator.play(counts, uniform(model).table[0], 3)
+
+
+def test_a_rollout_on_a_device_is_its_steps_law() -> None:
+    """Means over 4,000 worlds of what is earned and where they end, against numpy's steps; a crowd that outgrows the
+    first table of the policy; restarts. Six standard errors."""
+    model = mfnet_envs.make_model("MFNet-Grid-v0", rows=2, cols=2, population=400)
+    policy = model.heuristics()["proportional"]
+    kept: dict[str, Any] = {}
+    for name in ("numpy", "torch"):
+        simulator = Simulator(model, name)
+        rng = simulator.generator(5)
+        counts = simulator.reset(rng, 4_000)
+        flows = simulator.rollout(policy, counts, 0, 6, rng, recorded={"earned", "crowd", "next_crowd", "cut"})
+        if flows is None:
+            earned = []
+            for t in range(6):
+                played = simulator.follow(policy, counts, t, rng)
+                counts = played.next_counts
+                earned.append(played.team_rewards.sum(1))
+            kept[name] = np.array(earned), counts
+        else:
+            assert flows.crowd.shape == (6, 4_000, 4, 1) and not flows.cut.any()
+            np.testing.assert_array_equal(flows.crowd[1:], flows.next_crowd[:-1])
+            kept[name] = flows.earned.sum(2), simulator.backend.asnumpy(flows.final)
+    for ours, theirs in zip(kept["torch"], kept["numpy"], strict=True):
+        axis = 1 if ours.shape[0] == 6 else 0
+        error = np.hypot(ours.std(axis), theirs.std(axis)) / 4_000**0.5
+        assert (abs(ours.mean(axis) - theirs.mean(axis)) <= 6 * error + 1e-12).all()
+    simulator = Simulator(model, "torch")
+    rng = simulator.generator(1)
+    flows = simulator.rollout(policy, simulator.reset(rng, 2_000), 0, 5, rng, keep=0.7, recorded={"crowd"})
+    assert flows is not None and abs(flows.cut.mean() - 0.3) < 6 * (0.21 / 10_000) ** 0.5
+    fresh, started = flows.crowd[1:][flows.cut[:-1]][..., 0], model.population * model.initial.reshape(4, -1).sum(1)
+    assert (abs(fresh.mean(0) - started) < 6 * fresh.std(0) / len(fresh) ** 0.5).all()
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "options"),
+    [("DecNeuralAC", {}), ("DecNeuralAC", {"critic_form": "v"})]
+    + [(name, {}) for name in ("IPPO", "QMIX", "MFQ", "ScalableAC", "CEM")],
+)
+def test_every_kind_of_learner_takes_a_device(algorithm: str, options: dict[str, Any]) -> None:
+    """They see numpy's arrays; twice the same seed is twice the same weights."""
+    found = []
+    for _ in range(2):
+        env = {"env": "MFNet-Resource-v0", "env_config": {"population": 6}}
+        algo = config_class(algorithm).from_dict({**env, "seed": 1, "backend": "torch", **options}).build_algo()
+        algo.train()
+        found.append({name: np.array(x) for name, x in algo.get_state()[1].items()})
+    assert any(x.dtype.kind == "f" and x.any() for x in found[0].values())
+    for name, x in found[0].items():
+        np.testing.assert_array_equal(x, found[1][name])
+
+
+@pytest.mark.parametrize("size", [(50, 60, 40), (5, 1_000, 500), (400, 100_000, 300), (300_000, 100_000, 200_000)])
+def test_tensors_drawn_without_replacement(size: tuple[int, int, int]) -> None:
+    """As above, by torch: both ways of drawing, and nobody drawn where nobody is."""
+    good, bad, drawn = size
+    n, law = 50_000, stats.hypergeom(good + bad, good, drawn)
+    colours = torch.tensor([[good, bad]] * n + [[0, 0], [7, 0], [0, 7]])[None]
+    wanted = torch.tensor([drawn] * n + [0, 3, 3])[None]
+    found = TORCH.without_replacement(TORCH.generator(0), colours, wanted)[0].numpy()
+    assert found[n:].tolist() == [[0, 0], [3, 0], [0, 3]]
+    found = found[:n, 0]
+    edges = np.unique(np.linspace(law.ppf(1e-3), law.ppf(1 - 1e-3), 25).astype(int))
+    counted = np.diff([0, *((found <= edge).sum() for edge in edges), n])
+    expected = n * np.diff([0, *law.cdf(edges), 1])
+    often = expected > 5
+    counted, expected = counted[often], expected[often]
+    assert stats.chisquare(counted, expected * counted.sum() / expected.sum()).pvalue > 1e-4
+
+
+# -- on a device ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("id", "options"), SHIPPED)
+def test_a_step_asks_the_device_nothing(id: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On torch's device without memory, where whoever reads a number is refused: told actions, own draws, a trace.
+    From the second step on no table is carried there either, which would be to wait too."""
+    model = mfnet_envs.make_model(id, **options)
+    simulator = Simulator(model, "torch", traced=True, device="meta")
+    rng, device = simulator.generator(0), torch.device("meta")
+    counts = torch.zeros((3, len(model.legal)), dtype=torch.int64, device=device)
+    pi = torch.zeros((len(model.team_states), model.num_actions), dtype=torch.float64, device=device)
+
+    def carried(*_: Any, **__: Any) -> None:
+        raise AssertionError("a table was carried to the device")
+
+    for turn in range(2):
+        for step in (
+            simulator.transition(counts, simulator.act(counts, pi, rng), rng),
+            simulator.play(counts, pi, rng),
+        ):
+            assert step.next_counts.shape == counts.shape
+            assert step.next_counts.device == step.team_rewards.device == device
+            assert step.trace is not None
+        if not turn:
+            monkeypatch.setattr(torch, "tensor", carried)
+            monkeypatch.setattr(torch, "asarray", carried)
+            monkeypatch.setattr(array_api_compat.torch, "asarray", carried)
+            monkeypatch.setattr(torch, "from_numpy", carried)
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        bool((step.next_counts > 0).any())
+
+
+@pytest.fixture(scope="module")
+def shapes_of_binomials() -> Iterator[None]:
+    """What torch has not: a binomial draw that its compiler can look through."""
+    library = torch.library.Library("aten", "IMPL", "Meta")
+    library.impl("binomial", lambda n, p, generator=None: torch.empty_like(n))
+    yield
+    library._destroy()
+
+
+@pytest.mark.usefixtures("shapes_of_binomials")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("form", [form for form in FORMS if form != "quota"])  # that model makes a table in each step
+def test_a_step_is_one_graph(form: str) -> None:
+    """torch's compiler finds no place where Python would have to look at a number; the graph's law is the step's."""
+    torch.compiler.reset()
+    model = toys.every_form(40)[form]
+    simulator = Simulator(model, "torch")
+    torch.manual_seed(0)
+    rng, pi = None, torch.as_tensor(np.array(uniform(model).table[0]))
+    counts = simulator.reset(simulator.generator(0), 3000)
+
+    def step(counts: torch.Tensor, pi: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        played = simulator.play(counts, pi, rng)
+        return played.next_counts, played.team_rewards
+
+    compiled = torch.compile(step, fullgraph=True, backend="eager", dynamic=False)
+    for ours, theirs in zip(compiled(counts, pi), step(counts, pi), strict=True):
+        spread = theirs.double().std(0) + 1e-9
+        assert (abs(ours.double().mean(0) - theirs.double().mean(0)) < 6 * spread * (2 / 3000) ** 0.5 + 1e-9).all()

@@ -35,7 +35,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     add_pairs(parser, "--set", "OPTION=VALUE", "options of the algorithm: hops=1 credit_hops=3 mode=paper ...")
     parser.add_argument("--seed", type=whole, help="seed of everything random in training (default 0)")
-    parser.add_argument("--backend", metavar="NAME", help="what steps the worlds: numpy (default) or compiled")
+    parser.add_argument("--backend", metavar="NAME", help="what steps the worlds: numpy (default), compiled or torch")
+    parser.add_argument("--device", metavar="NAME", help="of --backend torch: cpu (default), cuda, cuda:1")
     parser.add_argument("--steps", type=whole, metavar="BUDGET", help="environment steps to train for")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="run folder (default runs/ID-OPTIONS-ALGORITHM-seedSEED)"
@@ -49,6 +50,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="show a page of it in the browser while it trains, on this machine only (default: a port that is free)",
     )  # fmt: skip
     add_json(parser, "one JSON object per line")
+
+
+def backend_named(options: argparse.Namespace) -> str | None:
+    """``--backend`` and ``--device`` in one word.
+
+    Raises:
+        ValueError: a device of no backend that has one.
+    """
+    if options.device is None:
+        named: str | None = options.backend
+        return named
+    if options.backend != "torch":
+        raise ValueError(f"--device {options.device} is for --backend torch")
+    return f"torch:{options.device}"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -87,7 +102,7 @@ def run_of(options: argparse.Namespace) -> tuple[Any, Any]:
     from mfnet_envs.registration import scenario
 
     scenario(options.id)
-    flags = {"seed": options.seed, "total_env_steps": options.steps, "backend": options.backend}
+    flags = {"seed": options.seed, "total_env_steps": options.steps, "backend": backend_named(options)}
     chosen = with_flags(options.set, "--set", **flags)
     for_env = with_flags(options.env, "--env", population=options.population)
     which = {} if options.algorithm is None else {"algorithm": options.algorithm}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mfnet_envs.arrays import Floats, Ints, total
+from mfnet_envs.arrays import Floats, Ints, like, namespace, total
 
 Draws = NDArray[np.intp]
 
@@ -20,6 +21,9 @@ LOTTERY_COST = 60.0
 
 MANY = 10**9  # numpy draws hypergeometric numbers of fewer agents
 FEW = 30  # so few are drawn one after the other
+LOWEST = 1 / (2 * math.pi)
+OF_SMALL: Floats = np.array([math.lgamma(n + 1) - (n + 0.5) * math.log(max(n, 1)) + n for n in range(16)])
+OF_SMALL -= 0.5 * math.log(2 * math.pi) * (np.arange(16) > 0)
 RATIO = 2 * math.sqrt(2 / math.e), 3 - 2 * math.sqrt(3 / math.e)  # of uniforms: Stadlober's D1, D2
 
 
@@ -89,54 +93,58 @@ def _one_by_one(rng: np.random.Generator, kind: Ints, everybody: Ints, sample: I
 
 def _by_ratio(rng: np.random.Generator, kind: Ints, everybody: Ints, sample: Ints) -> Ints:
     """Ratio of uniforms (Stadlober, 1989): a point under the square root of the law, as seen from its mode."""
-    share = kind / everybody
-    centre = sample * share + 0.5
-    width = RATIO[0] * np.sqrt((everybody - sample) / (everybody - 1) * sample * share * (1 - share) + 0.5) + RATIO[1]
-    mode = np.floor((sample + 1.0) * ((kind + 1.0) / (everybody + 2.0)))
-    top, found = _log_chance(mode, kind, everybody, sample), np.full(len(kind), -1)
+    centre, width, mode = hat_of(kind, everybody, sample)
+    top, found = log_chance(mode, kind, everybody, sample), np.full(len(kind), -1)
     while (open_ := np.flatnonzero(found < 0)).size:
         x = 1 - rng.random(len(open_))
         at = np.floor(centre[open_] + width[open_] * (rng.random(len(open_)) - 0.5) / x)
         inside = (at >= 0) & (at <= np.minimum(kind, sample)[open_])
-        height = _log_chance(np.where(inside, at, mode[open_]), kind[open_], everybody[open_], sample[open_])
+        height = log_chance(np.where(inside, at, mode[open_]), kind[open_], everybody[open_], sample[open_])
         kept = inside & (2 * np.log(x) <= height - top[open_])
         found[open_[kept]] = at[kept].astype(np.int64)
     return found
 
 
-def _log_chance(k: Floats, kind: Ints, everybody: Ints, sample: Ints) -> Floats:
+def hat_of(kind: Any, everybody: Any, sample: Any) -> tuple[Any, Any, Any]:
+    """Of Stadlober's hat over each law: its centre and width, and the law's mode. Of numpy or torch."""
+    share = kind / everybody
+    centre = sample * share + 0.5
+    spread = (everybody - sample) / (everybody - 1) * sample * share * (1 - share) + 0.5
+    mode = namespace(share).floor((sample + 1.0) * ((kind + 1.0) / (everybody + 2.0)))
+    return centre, RATIO[0] * namespace(share).sqrt(spread) + RATIO[1], mode
+
+
+def log_chance(k: Any, kind: Any, everybody: Any, sample: Any) -> Any:
     """log P(k) up to a constant, by four deviances (Loader, 2000): logarithms of factorials would cancel to nothing."""
-    share = sample / everybody
-    log = np.zeros(len(k))
+    share, xp = sample / everybody, namespace(k)
+    log: Any = 0.0 * k
     for x, mean in (
         (k, kind * share),
         (kind - k, kind * (1 - share)),
         (sample - k, (everybody - kind) * share),
         (everybody - kind - sample + k, (everybody - kind) * (1 - share)),
     ):
-        log -= deviance(x, mean) + 0.5 * np.log(np.maximum(x, 1 / (2 * math.pi))) + stirling(x)
+        log = log - (deviance(x, mean) + 0.5 * xp.log(xp.where(x > LOWEST, x, LOWEST)) + stirling(x))
     return log
 
 
-def deviance(x: Floats, mean: Floats) -> Floats:
+def deviance(x: Any, mean: Any) -> Any:
     """x log(x / mean) + mean - x, without cancellation near the mean."""
-    u = (x - mean) / mean
-    near = np.abs(u) < 0.05
-    v = np.where(near, u, 0.0)
+    u, xp = (x - mean) / mean, namespace(mean)
+    near = abs(u) < 0.05
+    v = xp.where(near, u, 0.0)
     series = sum((-v) ** k / ((k + 1) * (k + 2)) for k in range(13)) * v * (x - mean)
     with np.errstate(divide="ignore", invalid="ignore"):
-        plain = np.where(x > 0, x * np.log(x / mean), 0.0) + mean - x
-    return np.where(near, series, plain)
+        plain = xp.where(x > 0, x * xp.log(x / mean), 0.0) + mean - x
+    return xp.where(near, series, plain)
 
 
-def stirling(x: Floats) -> Floats:
+def stirling(x: Any) -> Any:
     """log(x!) less Stirling's formula, which counts 2 pi x as 1 where x = 0."""
-    small = np.array([math.lgamma(n + 1) - (n + 0.5) * math.log(max(n, 1)) + n for n in range(16)])
-    small -= 0.5 * math.log(2 * math.pi) * (np.arange(16) > 0)
-    y = np.maximum(x, 1)
-    return np.where(
-        x < 16, small[np.minimum(x, 15).astype(np.int64)], (1 / 12 - (1 / 360 - 1 / (1260 * y**2)) / y**2) / y
-    )
+    xp = namespace(x)
+    y = xp.where(x > 1, x, 1.0)
+    place = xp.astype(xp.where(x < 16, x, 15.0), xp.int64)
+    return xp.where(x < 16, like(y, OF_SMALL)[place], (1 / 12 - (1 / 360 - 1 / (1260 * y**2)) / y**2) / y)
 
 
 def lottery(rng: np.random.Generator, cell: Draws, places: Ints) -> Draws:

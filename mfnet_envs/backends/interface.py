@@ -31,6 +31,9 @@ class Arrays(Protocol):
     def asarray(self, values: Any) -> Any:
         """Numbers of any library as an array of this one, on its device."""
 
+    def holds(self, condition: Any) -> bool:
+        """Whether a check passed: ``bool(condition)``, where that does not mean to wait for a device."""
+
 
 @runtime_checkable
 class Backend(Arrays, Protocol):

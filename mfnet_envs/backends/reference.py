@@ -80,6 +80,9 @@ class NumpyBackend:
     def asnumpy(self, array: NDArray[Any]) -> NDArray[Any]:
         return array
 
+    def holds(self, condition: Any) -> bool:
+        return bool(condition)
+
     def multinomial(self, rng: np.random.Generator, n: Ints, p: Floats) -> Ints:
         return draws.multinomial(rng, n, p)
 

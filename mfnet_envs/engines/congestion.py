@@ -18,7 +18,6 @@ import copy
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import array_api_compat
 import networkx as nx
 import numpy as np
 
@@ -208,7 +207,7 @@ class Congestion(LocalModel):
         if self._begun is not None:
             begin = like(nodes, self._begun) / xp.maximum(nodes, like(nodes, np.maximum(self._begun, NOBODY)))
         leave = xp.concat([leave, begin], axis=1)
-        return xp.take(leave, _indices(mu_hood, self._active_place), axis=1)
+        return xp.take(leave, like(mu_hood, self._active_place, own_precision=True), axis=1)
 
     def _room(self, mu_hood: Any) -> Any:
         """The chance to be let into the next link: 1, or ``(B, R, A)`` max(0, 1 - n / B)."""
@@ -216,7 +215,7 @@ class Congestion(LocalModel):
             return 1.0
         xp = namespace(mu_hood)
         crowd = xp.reshape(mu_hood[..., 0], (mu_hood.shape[0], -1))
-        ahead = xp.take(crowd, _indices(mu_hood, self._next_slot.reshape(-1)), axis=1)
+        ahead = xp.take(crowd, like(mu_hood, self._next_slot.reshape(-1), own_precision=True), axis=1)
         room = 1 - xp.reshape(ahead, (-1, *self._next_slot.shape)) * (self.vehicles / self.blocking)
         return xp.maximum(room, 0 * room)
 
@@ -440,10 +439,3 @@ class Congestion(LocalModel):
         waiting = self.dt * self.demand[self.starts][:, self.trips.destinations]
         law = np.concatenate([on_links, waiting]).reshape(-1)
         return np.asarray(law / law.sum(), np.float64)
-
-
-def _indices(reference: Any, table: Ints) -> Any:
-    """A table of places in the array library and on the device of ``reference``."""
-    if type(reference) is np.ndarray:
-        return table
-    return namespace(reference).asarray(table, device=array_api_compat.device(reference))

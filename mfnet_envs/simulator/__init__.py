@@ -6,7 +6,7 @@ the arrays of a backend (``mfnet_envs.backends``), which alone draws.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from mfnet_envs.words import fits, shown, whole
 
 if TYPE_CHECKING:
     from mfnet_envs.simulator.compiled import CompiledStepper
+    from mfnet_envs.simulator.rolled import Roller
 
 __all__ = [
     "ROUNDING",
@@ -53,18 +54,26 @@ class Simulator:
 
     Args:
         backend: a name of ``mfnet_envs.backends`` or a backend; by default that of the environment variable
-            MFNET_BACKEND, else numpy. Arrays go in and come out as its own, ``rng`` is made by :meth:`generator`;
-            "compiled" also takes numpy's generators.
+            MFNET_BACKEND, else numpy. ``rng`` is made by :meth:`generator`; "compiled" and "torch" also take numpy's
+            generators. Arrays go in and come out as its own; whose counts are numpy's gets numpy's, and waits for them
+            (``reset``: whose generator is numpy's).
         traced: whether transitions also tell what agents saw of their own step (``Transition.trace``).
+        device: of backend="torch": "cpu", "cuda", "cuda:1". "torch:cuda" says the same in one word.
 
     Raises:
-        ValueError: no backend of that name. ModuleNotFoundError: its library is not installed.
+        ValueError: no backend of that name, or no such device. ModuleNotFoundError: its library is not installed.
     """
 
-    def __init__(self, model: LocalModel, backend: str | Backend | None = None, traced: bool = False) -> None:
+    def __init__(
+        self,
+        model: LocalModel,
+        backend: str | Backend | None = None,
+        traced: bool = False,
+        device: str | None = None,
+    ) -> None:
         if not isinstance(model, LocalModel):
             raise TypeError(f"a simulator is of a model, such as make_model('MFNet-Grid-v0'), not of {shown(model)}")
-        self.model, self.backend, self.traced = model, backend_of(backend), traced
+        self.model, self.backend, self.traced = model, backend_of(backend, device), traced
         self._tables = Tables(model, self.backend)
         self._counts = CountsStepper(self._tables, self.backend, traced)
         self._compiled = self._stepper()
@@ -84,6 +93,15 @@ class Simulator:
         from mfnet_envs.simulator.compiled import CompiledStepper
 
         return CompiledStepper(self._tables, self._counts)
+
+    @cached_property
+    def _roller(self) -> Roller | None:
+        """Rollouts of a device, which go on without waiting for it."""
+        if not hasattr(self.backend, "device"):
+            return None
+        from mfnet_envs.simulator.rolled import Roller
+
+        return Roller(self._tables, self._counts)
 
     @property
     def how(self) -> str:
@@ -115,13 +133,18 @@ class Simulator:
 
         D = 1, the own node, where :attr:`StateNetwork.neighbors` is refused and the model reads no other.
         """
-        shares: Floats = self._tables.hoods(self.backend.asarray(counts)) / self.model.population
+        shares: Floats = self._told(counts)(self._tables.hoods(self.backend.asarray(counts)) / self.model.population)
         return shares
 
     def crowd(self, counts: NDArray[np.generic]) -> Floats:
         """Agents of each group at each node, ``(B, V, G)``, from counts (or shares) ``(B, S)``."""
-        crowd: Floats = self._tables.crowd(self.backend.asarray(counts))
+        crowd: Floats = self._told(counts)(self._tables.crowd(self.backend.asarray(counts)))
         return crowd
+
+    def _told(self, given: Any) -> Callable[[Any], Any]:
+        """How what follows of ``given`` goes back to who gave it: in numpy's arrays if that is numpy's."""
+        foreign = not isinstance(self.backend, NumpyBackend)
+        return self.backend.asnumpy if foreign and isinstance(given, np.ndarray | np.random.Generator) else _as_it_is
 
     # -- counts ---------------------------------------------------------------------------------------------------
 
@@ -138,7 +161,7 @@ class Simulator:
         if self._compiled is not None:
             return self._compiled.reset(rng, batch)
         if isinstance(rng, np.random.Generator):  # not by the cheaper of two ways: this is how published worlds began
-            counts: Ints = asarray(rng.multinomial(n, initial, size=batch))
+            counts: Ints = rng.multinomial(n, initial, size=batch)
         else:
             counts = self.backend.multinomial(rng, asarray(np.full(batch, n)), asarray(initial))
         return counts
@@ -156,6 +179,7 @@ class Simulator:
         self._check_generator(rng)
         if isinstance(self.backend, NumpyBackend) and (type(counts) is not np.ndarray or counts.dtype.kind not in "iu"):
             counts = array_of("counts", counts, "iu")
+        counts = self.backend.asarray(counts)
         states = self.model.network.num_states
         if len(counts.shape) != 2 or counts.shape[1] != states:
             raise ValueError(f"counts must have shape (worlds, {states}), not {tuple(counts.shape)}")
@@ -180,8 +204,9 @@ class Simulator:
         Raises:
             ValueError: wrong shape, NaN or negative probabilities.
         """
+        told = self._told(counts)
         counts, pi = self._crowds(counts, rng), self._table("pi", pi, "biuf")
-        drawn: Ints = self._tables.choices.act(self.backend, rng, counts, pi)
+        drawn: Ints = told(self._tables.choices.act(self.backend, rng, counts, pi))
         return drawn
 
     def step(self, counts: Ints, action_counts: Ints, rng: Any) -> tuple[Ints, Floats]:
@@ -208,12 +233,15 @@ class Simulator:
 
     def play(self, counts: Ints, pi: NDArray[np.floating], rng: Any) -> Transition:
         """:meth:`act` and :meth:`transition` in one, where agents draw independently: the same law, drawn cheaper."""
+        told = self._told(counts)
         counts, pi = self._crowds(counts, rng), self._table("pi", pi, "biuf")
         if self._compiled is not None:
             return self._compiled.play(counts, pi, rng)
         if self.model.quota is None:
-            return self.transition(counts, self.act(counts, pi, rng), rng)
-        return self._counts.play(counts, pi, rng)
+            played = self.transition(counts, self.act(counts, pi, rng), rng)
+        else:
+            played = self._counts.play(counts, pi, rng)
+        return played if told is _as_it_is else played.by(told)
 
     def transition(self, counts: Ints, action_counts: Ints, rng: Any) -> Transition:
         """One joint transition with the flows that made it.
@@ -225,12 +253,14 @@ class Simulator:
         Raises:
             ValueError: actions that do not sum to the counts, or a model that answers with NaN.
         """
+        told = self._told(counts)
         counts, action_counts = self._crowds(counts, rng), self._table("action_counts", action_counts, "iu")
         if self._compiled is not None:
             return self._compiled.transition(counts, action_counts, rng)
         actions = self._counts.actions(counts, action_counts)
         served, unserved = self._counts.ration(counts, actions, rng)
-        return self._counts.move(counts, actions, served, unserved, rng)
+        moved = self._counts.move(counts, actions, served, unserved, rng)
+        return moved if told is _as_it_is else moved.by(told)
 
     def rollout(
         self,
@@ -246,9 +276,9 @@ class Simulator:
         """Up to ``steps`` steps by a policy in one piece, if this backend and this policy can: else None, and
         :meth:`follow` steps it.
 
-        In one piece go agents that draw for themselves by their team's size, on the compiled backend, where reward and
-        kernel read the same crowd; under one law, so that a clocked model is stepped to the end of its hour. Each step
-        draws what :meth:`play` would.
+        In one piece go agents that draw for themselves by their team's size, on torch's backend, and on the compiled
+        one where reward and kernel read the same crowd; under one law, so that a clocked model is stepped to the end of
+        its hour. Each step draws what :meth:`play` would. What is recorded is numpy's.
 
         Args:
             t: the first step, as policies and clocks count.
@@ -256,11 +286,13 @@ class Simulator:
             recorded: which of the fields of :class:`~mfnet_envs.simulator.Flows`.
         """
         now = self.at(t)
-        if now._compiled is None or policy.acts_as_team or type(policy).play is not Policy.play:
+        roller = now._compiled or now._roller
+        if roller is None or policy.acts_as_team or type(policy).play is not Policy.play:
             return None
         if self.model.period is not None:
             steps = next((k for k in range(1, steps) if self.at(t + k) is not now), steps)
-        return now._compiled.roll(policy, now._crowds(counts, rng), t, steps, rng, keep, recorded)
+        flows = roller.roll(policy, now._crowds(counts, rng), t, steps, rng, keep, recorded)
+        return None if flows is None else flows._replace(final=self._told(counts)(flows.final))
 
     # -- agents ---------------------------------------------------------------------------------------------------
 
@@ -326,6 +358,10 @@ class Simulator:
     @cached_property
     def _in_numpy(self) -> Tables:
         return self._tables if isinstance(self.backend, NumpyBackend) else Tables(self.model, NUMPY)
+
+
+def _as_it_is(x: Any) -> Any:
+    return x
 
 
 def _places(name: str, values: Any, end: int) -> Ints:

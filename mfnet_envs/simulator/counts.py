@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mfnet_envs.arrays import add_at, dot, total, zeros
+from mfnet_envs.arrays import add_at, dot, first_of, total, zeros
 from mfnet_envs.backends.interface import Backend, BranchTable
 from mfnet_envs.simulator.tables import Tables, check_finite
 
@@ -29,6 +30,15 @@ class Trace(NamedTuple):
     wages: Any
     moves: tuple[Any, ...]
 
+    def by(self, convert: Callable[[Any], Any]) -> Trace:
+        """The same with every array converted."""
+
+        def told(x: Any) -> Any:
+            return None if x is None else convert(x)
+
+        moves = tuple(told(x) for x in self.moves)
+        return Trace(convert(self.went), told(self.acted), told(self.paid), told(self.takers), told(self.wages), moves)
+
 
 class Transition(NamedTuple):
     """What one step of :meth:`Simulator.transition` tells.
@@ -48,6 +58,12 @@ class Transition(NamedTuple):
     served: Any
     unserved: Any
     trace: Trace | None = None
+
+    def by(self, convert: Callable[[Any], Any]) -> Transition:
+        """The same with every array converted."""
+        trace = None if self.trace is None else self.trace.by(convert)
+        following, earned, actions, served, unserved = (convert(x) for x in self[:5])
+        return Transition(following, earned, actions, served, unserved, trace)
 
 
 class Flows(NamedTuple):
@@ -79,7 +95,8 @@ class CountsStepper:
         self.tables, self.backend, self.xp, self.traced = tables, backend, backend.xp, traced
         self.branches = [backend.prepared(branch) for branch in tables.branches]
         self.slots = [backend.prepared(self._by_slot(branch)) for branch in tables.branches] if traced else []
-        self.wages = tables.model.branch_rewards() if traced and tables.model.reward_is_derived else None
+        derived = traced and tables.model.reward_is_derived
+        self.wages = backend.asarray(tables.model.branch_rewards()) if derived else None
         self.columns = self._columns() if traced else 0
 
     def _columns(self) -> int:
@@ -115,7 +132,7 @@ class CountsStepper:
         """
         tables, choices = self.tables, self.tables.choices
         rows = choices.rows(action_counts.shape, "action_counts")
-        if not (total(action_counts) == choices.of(counts, rows)).all():
+        if not tables.holds((total(action_counts) == choices.of(counts, rows)).all()):
             raise ValueError("action_counts must sum over actions to the counts of their states, in every world")
         chosen = choices.fold(action_counts, rows)
         if len(rows) == len(tables.active):
@@ -143,7 +160,9 @@ class CountsStepper:
         tables, model = self.tables, self.tables.model
         hood = tables.hoods(counts) / model.population
         paid, rewards, raw = self._pay(hood, actions)
-        following, flows, moves = zeros(counts.shape, counts), dict[int, Any](), dict[int, Any]()
+        flows: dict[int, Any] = {}
+        moves: dict[int, Any] = {}
+        following = zeros(counts.shape, counts)
         if model.quota is not None:
             flows |= {model.quota.branch: served} if self.traced else {}
             following = self._scatter(rng, model.quota.branch, served, following, moves)
@@ -151,12 +170,20 @@ class CountsStepper:
             flows |= {k: flow} if self.traced else {}
             following = self._scatter(rng, k, flow, following, moves)
         if len(tables.in_transit):
-            crowd, states = counts.reshape(-1), counts.shape[1]
-            (moving,) = self.xp.nonzero(((counts > 0) & tables.transit).reshape(-1))  # few: most are empty
-            state = moving % states
-            following = add_at(following.reshape(-1), moving - state + tables.arrivals[state], crowd[moving])
+            following = self._arrive(counts, following)
         trace = self.trace_of(rewards, actions, flows, moves) if self.traced else None
         return Transition(following.reshape(counts.shape), paid, actions, total(served), unserved, trace)
+
+    def _arrive(self, counts: Any, following: Any) -> Any:
+        """``following`` with those in transit of ``counts`` one step further."""
+        tables, states = self.tables, counts.shape[1]
+        if type(counts) is np.ndarray:
+            crowd = counts.reshape(-1)
+            (moving,) = np.nonzero(((counts > 0) & tables.transit).reshape(-1))  # few: most are empty
+            state = moving % states
+            return add_at(following.reshape(-1), moving - state + tables.arrivals[state], crowd[moving])
+        target = first_of(counts) + tables.arrivals[tables.in_transit]  # how many are not would have to be asked
+        return add_at(following.reshape(-1), target, counts[:, tables.in_transit])
 
     def _scatter(self, rng: Any, k: int, flow: Any, following: Any, moves: dict[int, Any]) -> Any:
         """``following`` with the flow of branch k added; of a traced step ``moves[k] (R, A or 1, J)`` is noted."""
@@ -166,8 +193,9 @@ class CountsStepper:
         there = zeros((len(following), math.prod(successors.shape)), following)
         landed = self.backend.scatter(rng, self.slots[k], flow, there)
         moves[k] = landed.sum(axis=0).reshape(successors.shape)
-        base = self.backend.asarray(np.arange(len(following))[:, None] * following.shape[1])
-        return add_at(following.reshape(-1), base + successors.reshape(-1), landed).reshape(following.shape)
+        return add_at(following.reshape(-1), first_of(following) + successors.reshape(-1), landed).reshape(
+            following.shape
+        )
 
     def trace_of(self, rewards: Any, actions: Any, flows: dict[int, Any], moves: dict[int, Any]) -> Trace:
         """See :class:`Trace`; what is not seen by an agent that acted does not get in."""
@@ -178,7 +206,7 @@ class CountsStepper:
             acted, paid = actions, rewards * actions
         else:
             takers = went.sum(axis=0)
-            wages = takers * self.backend.asarray(self.wages)
+            wages = takers * self.wages
         if self.columns == 1:
             went = went.sum(axis=2, keepdims=True)
         return Trace(went, acted, paid, takers, wages, tuple(moves.get(k) for k in branches))
@@ -187,7 +215,7 @@ class CountsStepper:
         """Team rewards (7), ``(B, S)``, of a traced step those of an agent, and the raw branch weights if asked for."""
         rewards, raw = self.tables.answers(hood)
         paid = self.tables.of_states(dot(rewards, actions) / self.tables.model.population)
-        if not abs(paid.sum()) < math.inf:
+        if not self.tables.holds(abs(paid.sum()) < math.inf):
             check_finite(rewards)
             check_finite(paid)
         return paid, rewards if self.traced else None, raw

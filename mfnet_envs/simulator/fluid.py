@@ -7,7 +7,7 @@ from typing import Any
 import array_api_compat
 import numpy as np
 
-from mfnet_envs.arrays import add_at, dot, namespace, zeros
+from mfnet_envs.arrays import add_at, dot, first_of, namespace, zeros
 from mfnet_envs.simulator.tables import Tables, check_finite
 
 
@@ -29,6 +29,9 @@ class ArraysLike:
         real = self.dtype if values.dtype.kind == "f" else None
         return self.xp.asarray(values, dtype=real, device=self.device, copy=True)
 
+    def holds(self, condition: Any) -> bool:
+        return bool(condition)
+
 
 def expected_step(tables: Tables, mu: Any, pi: Any) -> tuple[Any, Any]:
     """One step of shares ``mu (B, S)`` under ``pi (..., S or T, A)``: ``(next mu, team rewards)``, both ``(B, S)``."""
@@ -37,9 +40,9 @@ def expected_step(tables: Tables, mu: Any, pi: Any) -> tuple[Any, Any]:
     hood = tables.hoods(mu)
     rewards, raw = tables.answers(hood)
     paid = tables.of_states(dot(rewards, share))
-    check_finite(paid)
+    check_finite(paid, tables.holds)
     following = zeros((len(mu) * mu.shape[1],), mu)
-    base = mu.shape[1] * xp.arange(len(mu), device=array_api_compat.device(mu))[:, None]
+    base = first_of(mu)
     weights = tables.weights(hood, raw) if len(tables.branches) > 1 else None
     for k, (successors, probabilities) in enumerate(tables.branches):
         flow = share if weights is None else share * weights[..., k]

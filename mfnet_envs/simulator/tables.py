@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ class Tables:
         network, active, asarray = model.network, model.active, arrays.asarray
         moves = sum(branch.successors.size for branch in model.branches)
         fits(f"the tables of a simulator of {network.num_states:,} states, {moves:,} moves", moves, itemsize=MOVE_BYTES)
-        self.model, self.xp = model, arrays.xp
+        self.model, self.xp, self.holds = model, arrays.xp, arrays.holds
         self.choices = Choices(model, arrays)
         row_of = np.full(network.num_states, -1)
         row_of[active] = np.arange(len(active))
@@ -130,7 +131,7 @@ class Tables:
         given = self.model.branch_weights(hood) if raw is None else raw
         weights = self._of_shape("branch_weights", given, hood, len(self.model.branches))
         sums = weights.sum(axis=-1, keepdims=True)
-        if not (abs(sums - 1) < ROUNDING).all():  # also False for NaN
+        if not self.holds((abs(sums - 1) < ROUNDING).all()):  # also False for NaN
             raise ValueError("the model's branch_weights are NaN or do not sum to 1; check_model(model) says where")
         return weights / sums
 
@@ -174,9 +175,9 @@ def closed_hoods(model: LocalModel) -> Ints:
     return network.neighbors
 
 
-def check_finite(rewards: Any) -> None:
+def check_finite(rewards: Any, holds: Callable[[Any], bool] = bool) -> None:
     """Refuse the rewards of a model that answers with NaN, or with numbers too large to add up."""
-    if abs(rewards.sum()) < math.inf:  # also False for NaN
+    if holds(abs(rewards.sum()) < math.inf):  # also False for NaN
         return
     if (abs(rewards) < math.inf).all():
         raise ValueError(f"the model's rewards, up to {abs(rewards).max():.3g}, are too large to add up")
