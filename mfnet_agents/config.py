@@ -56,7 +56,7 @@ class AlgorithmConfig:
         default_factory=dict, metadata={"group": "environment", "doc": "options of the environment's builder"}
     )
     total_env_steps: int = option(30_720, "training", "planned budget: joint transitions of one world")
-    num_env_runners: int = option(0, "env_runners", "processes that share the worlds; 0, in this process, is all that most algorithms offer")
+    num_env_runners: int = option(0, "env_runners", "processes that share the worlds; only 0 (this one) is offered")
     num_envs_per_env_runner: int = option(16, "env_runners", "worlds stepped side by side")
     rollout_fragment_length: int = option(16, "env_runners", "steps of each world per iteration")
     backend: str | None = option(
@@ -213,18 +213,20 @@ class AlgorithmConfig:
         check("evaluation_interval", interval, lambda x: x is None or positive(x), wanted)
         check("evaluation_bound", self.evaluation_bound, lambda x: isinstance(x, bool), "True or False")
         check("num_env_runners", self.num_env_runners, whole, "a non-negative integer")
-        if self.num_env_runners > (most := self.most_runners()):
+        if self.num_env_runners > (worlds := self.shared_worlds):
             raise ConfigError(
-                f"num_env_runners must be 0: {type(self).__name__} steps its worlds as one batch in this process"
-                if not most
-                else f"num_env_runners={self.num_env_runners} is more than the {most} worlds that there are to share; "
-                "set num_envs_per_env_runner, the number of all of them"
+                f"num_env_runners={self.num_env_runners} is more than there are worlds to share, {worlds}: "
+                "num_envs_per_env_runner is the number of all of them"
+                if worlds
+                else "num_env_runners must be 0: what is learnt is learnt from all worlds together, in this process; "
+                "only DecNeuralAC's costate form shares them, where it knows its law"
             )
         self.needs("num_envs_per_env_runner", "rollout_fragment_length", of="samples")
         self.needs("evaluation_duration", of="worlds")
 
-    def most_runners(self) -> int:
-        """How many processes may share the work; 0 where it is all done in this one."""
+    @property
+    def shared_worlds(self) -> int:
+        """How many worlds there are to share among processes; 0 where they are all stepped in this one."""
         return 0
 
     def check_kinds(self) -> None:

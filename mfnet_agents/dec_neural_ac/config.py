@@ -86,12 +86,7 @@ class DecNeuralACConfig(AlgorithmConfig):
     'bracket'
     """
 
-    num_env_runners: int = option(
-        0,
-        "env_runners",
-        "processes that play the worlds and pull costates back (costate form), the same bits whatever their number; "
-        "0: this process, which draws other numbers",
-    )
+    num_env_runners: int = option(0, "env_runners", "processes that share the worlds (costate form); 0: this one alone")
     num_envs_per_env_runner: int | str = option(
         AUTO, "env_runners", "worlds stepped side by side; auto: 16, or 4 in the costate form"
     )  # type: ignore[assignment]
@@ -229,21 +224,12 @@ class DecNeuralACConfig(AlgorithmConfig):
         if self.critic_input == "standardised" and not self.burn_in:
             raise ConfigError("critic_input='standardised' takes its statistics from the burn-in; set burn_in >= 1")
 
-    def most_runners(self) -> int:
-        """The worlds of the costate form, each of which one process plays.
-
-        Raises:
-            ConfigError: processes are asked for where all worlds are learnt from together.
-        """
-        if self.num_env_runners and (self.form != "costate" or self.law == "counted"):
-            why = "law='counted' counts" if self.law == "counted" else "critics learn from"
-            instead = "leave law at 'known'" if self.law == "counted" else "leave the options of critics alone"
-            raise ConfigError(
-                f"num_env_runners={shown(self.num_env_runners)}: {why} all worlds together, in this process; set "
-                f"num_env_runners=0, or {instead}"
-            )
+    @property
+    def shared_worlds(self) -> int:
+        if self.form != "costate" or self.law == "counted":
+            return 0
         worlds = self.num_envs_per_env_runner
-        return WORLDS_AND_STEPS[self.form][0] if worlds == AUTO else int(worlds)
+        return WORLDS_AND_STEPS["costate"][0] if worlds == AUTO else int(worlds)
 
     def _check_form(self) -> None:
         """Refuse options that the form of the algorithm has no use for.
@@ -454,19 +440,11 @@ class DecNeuralACConfig(AlgorithmConfig):
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "policy": (AUTO, "individual", "energy", "tilted"),
-    "critic_form": (AUTO, "q", "v", "costate"),
-    "temperature_mode": ("fixed", "per_agent"),
-    "law": ("known", "counted"),
-    "energy_law": (AUTO, "enumerate", "candidates", "metropolis"),
-    "optimizer": (AUTO, "adam", "sgd"),
-    "crowd_input": (AUTO, "share", "scaled", "bounded"),
-    "critic_input": (AUTO, "share", "scaled", "standardised"),
-    "symmetric_start": (AUTO, True, False),
-    "warm_start": (AUTO, True, False),
-    "baseline": (AUTO, "none", "mean"),
-    "advantage_scale": (AUTO, "none", "global", "state"),
-    "sampling": (AUTO, "restart", "stationary"),
-    "potential": ("none", "table"),
-    "score": (AUTO, "all", "unserved"),
-}
+    "policy": (AUTO, "individual", "energy", "tilted"), "critic_form": (AUTO, "q", "v", "costate"),
+    "temperature_mode": ("fixed", "per_agent"), "law": ("known", "counted"),
+    "energy_law": (AUTO, "enumerate", "candidates", "metropolis"), "optimizer": (AUTO, "adam", "sgd"),
+    "crowd_input": (AUTO, "share", "scaled", "bounded"), "critic_input": (AUTO, "share", "scaled", "standardised"),
+    "symmetric_start": (AUTO, True, False), "warm_start": (AUTO, True, False), "baseline": (AUTO, "none", "mean"),
+    "advantage_scale": (AUTO, "none", "global", "state"), "sampling": (AUTO, "restart", "stationary"),
+    "potential": ("none", "table"), "score": (AUTO, "all", "unserved"),
+}  # fmt: skip

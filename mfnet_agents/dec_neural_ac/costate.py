@@ -22,7 +22,7 @@ from torch import Tensor
 from mfnet_agents import updates
 from mfnet_agents.dec_neural_ac.ascent import Adam, Plain
 from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
-from mfnet_agents.dec_neural_ac.costates import Advantages, Costates, Fragment, Pullback, Shares
+from mfnet_agents.dec_neural_ac.costates import Advantages, Fragment, Pullback, Shares
 from mfnet_agents.dec_neural_ac.counted import CountedLaw, stacked
 from mfnet_agents.dec_neural_ac.sampling import Rollout, Sampler
 from mfnet_agents.dec_neural_ac.terminal import Moments
@@ -159,7 +159,8 @@ class Costate:
         weight = self.sampler.keep ** np.repeat(np.arange(steps), worlds)
         along = (ahead.agents * weight[:, None] / scale)[..., None] * ahead.pi
         along *= ahead.ahead
-        return policy.score_along(self.seen(fragment), along) / (steps * worlds * policy.model.population)
+        gradient: Tensor = policy.score_along(self.seen(fragment), along) / (steps * worlds * policy.model.population)
+        return gradient
 
     def climb(self, policy: IndividualPolicy, gradient: Tensor, lr: float) -> None:
         """theta along ``gradient``, and back into the ball (21) where there is one."""

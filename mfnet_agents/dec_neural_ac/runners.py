@@ -47,6 +47,10 @@ class RunnerError(ChildProcessError):
     """Processes that play worlds cannot be had, in one sentence."""
 
 
+class LostError(Exception):
+    """A process has ended that was asked, or was to be."""
+
+
 class World(NamedTuple):
     """Where a world stands: its ``number``, ``counts (1, S)``, the return of its ``running (1,)`` episode."""
 
@@ -136,7 +140,7 @@ class Runners(Costate):
         for _ in range(CHANCES):
             try:
                 return self._iterated(policy, key)
-            except (EOFError, BrokenPipeError, ConnectionError):
+            except LostError:
                 code = self.stop()
             except BaseException:  # also Ctrl-C: answers that nobody has read would be taken for the next ones
                 self.stop()
@@ -147,7 +151,7 @@ class Runners(Costate):
         )
 
     def _iterated(self, policy: IndividualPolicy, key: int) -> Iterated:
-        told = self._played(policy, key)
+        told = self._told(policy, key)
         scale = self.scale_of(reduce(add, [each.summed for each in told]))
         gradients = self._asked("score", [scale] * len(self.processes))
         # from here on nobody is asked any more, and nothing that was lost has to be played again
@@ -159,7 +163,7 @@ class Runners(Costate):
         reward, episodes = sum(each.reward for each in told) / len(told), [each.episodes for each in told]
         return Iterated(gradient, spread_of(scale), reward, np.concatenate(episodes), steps * len(told))
 
-    def _played(self, policy: IndividualPolicy, key: int) -> list[Told]:
+    def _told(self, policy: IndividualPolicy, key: int) -> list[Told]:
         """One fragment of every world, in the order of worlds."""
         if not self.processes:
             self._start()
@@ -214,34 +218,43 @@ class Process:
         )
 
     def send(self, verb: str, what: Any) -> None:
+        """Raises:
+        LostError: it has ended.
+        """
         assert self.popen.stdin is not None
-        pickle.dump((verb, what), self.popen.stdin, pickle.HIGHEST_PROTOCOL)
-        self.popen.stdin.flush()
+        try:
+            pickle.dump((verb, what), self.popen.stdin, pickle.HIGHEST_PROTOCOL)
+            self.popen.stdin.flush()
+        except OSError as error:
+            raise LostError from error
 
     def answer(self) -> list[Any]:
         """Raises:
-        EOFError: it has ended. Others: as it was raised there.
+        LostError: it has ended. Others: as it was raised there.
         """
         assert self.popen.stdout is not None
-        found: list[Any] | Exception = pickle.load(self.popen.stdout)  # of a process of our own
+        try:
+            found: list[Any] | Exception = pickle.load(self.popen.stdout)  # of a process of our own
+        except (EOFError, OSError, pickle.UnpicklingError) as error:
+            raise LostError from error
         if isinstance(found, Exception):
             raise found
         return found
 
+    def end(self) -> int | None:
+        """End it at once; the code with which it had ended by itself."""
+        code = self.popen.poll()
+        self.popen.kill()
+        with self.popen:  # which closes the pipes and waits
+            return code
+
 
 def end(processes: list[Process]) -> str:
     """End processes and forget them; how one of them had ended by itself."""
-    found = "no answer"
-    for process in processes:
-        code = process.popen.poll()
-        if code is not None:
-            found = f"signal {-code}" if code < 0 else f"exit code {code}"
-        process.popen.kill()
-    for process in processes:
-        with process.popen:  # which closes the pipes and waits
-            pass
+    codes = [code for process in processes if (code := process.end()) is not None]
     processes.clear()
-    return found
+    code = next(iter(codes), 0)
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
 # -- in the other process
