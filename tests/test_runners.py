@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import signal
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ from mfnet_agents.baselines.config import LocalPPOConfig
 from mfnet_agents.config import ConfigError
 from mfnet_agents.dec_neural_ac import runners
 from mfnet_agents.dec_neural_ac.costates import Fragment
-from mfnet_agents.dec_neural_ac.runners import RunnerError, Runners
+from mfnet_agents.dec_neural_ac.runners import RunnerError
 
 LINE: dict[str, Any] = {"graph": [[0, 1], [1, 2]], "demand": [2.0, 1.0, 4.0], "population": 20}
 
@@ -197,37 +196,28 @@ def test_a_process_that_plays_worlds_starts_no_others(monkeypatch: pytest.Monkey
 
 
 SCRIPT = """
+import os, signal
 import mfnet_envs
-from mfnet_envs.scenarios.grid_v0 import Grid
 from mfnet_agents import DecNeuralACConfig
 
 mfnet_envs.register("Own-v0", lambda population=9: mfnet_envs.make_model("MFNet-Grid-v0", population=population))
 if __name__ == "__main__":
     print("what a script prints is no answer")
-    config = DecNeuralACConfig().environment("Own-v0").env_runners(num_env_runners=1)
+    config = DecNeuralACConfig().environment("Own-v0").env_runners(num_env_runners=1, rollout_fragment_length=8)
     algo = config.build_algo()
     algo.train()
-    print(*(process.popen.pid for process in algo.trained.processes), flush=True)
+    pids = [algo.trained.processes[0].popen.pid]
+    os.kill(pids[0], signal.SIGKILL)
+    algo.train()
+    print(*pids, algo.trained.processes[0].popen.pid, algo.learned.theta.sum().item().hex(), flush=True)
     input()
 """
 
 
-def test_processes_are_replaced_and_end_with_who_began_them(tmp_path: Path) -> None:
-    """Real ones, which takes seconds: they import torch. A scenario that a script registers is known to them too."""
+def test_processes_are_replaced_and_end_with_who_began_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real ones, which takes seconds: they import torch. The scenario is one that a script registers."""
     if sys.platform == "win32":
         pytest.skip("kills as POSIX does")
-    algo = built(1)
-    assert isinstance(algo.trained, Runners)
-    algo.train()
-    first = algo.trained.processes[0].popen.pid
-    os.kill(first, signal.SIGKILL)
-    state = trained(algo)
-    assert algo.trained.processes[0].popen.pid != first
-    algo.stop()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runners, "Process", Here)
-        assert_same(state, trained(built(2), 3))
-
     (tmp_path / "own.py").write_text(SCRIPT)
     path = os.pathsep.join(path for path in sys.path if path)
     script = subprocess.Popen(
@@ -236,12 +226,17 @@ def test_processes_are_replaced_and_end_with_who_began_them(tmp_path: Path) -> N
     )  # fmt: skip
     assert script.stdout is not None
     script.stdout.readline()
-    pid = int(script.stdout.readline())
+    first, second, theta = script.stdout.readline().split()
+    assert first != second
     script.kill()
     script.communicate()
+    monkeypatch.setattr(runners, "Process", Here)
+    config = DecNeuralACConfig().environment("MFNet-Grid-v0", env_config={"population": 9})
+    algo = config.env_runners(num_env_runners=2, rollout_fragment_length=8).build_algo()
+    assert trained(algo)[1]["theta"].sum() == pytest.approx(float.fromhex(theta), rel=1e-12)
     until = time.monotonic() + 60
-    while alive(pid):
-        assert time.monotonic() < until, f"{pid} lives on"
+    while alive(int(second)):
+        assert time.monotonic() < until, f"{second} lives on"
         time.sleep(0.02)
 
 

@@ -36,6 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_pairs(parser, "--set", "OPTION=VALUE", "options of the algorithm: hops=1 credit_hops=3 mode=paper ...")
     parser.add_argument("--seed", type=whole, help="seed of everything random in training (default 0)")
     parser.add_argument("--backend", metavar="NAME", help="what steps the worlds: numpy (default) or compiled")
+    parser.add_argument("--runners", type=whole, metavar="N", help="processes that share the worlds (default 0, none)")
     parser.add_argument("--steps", type=whole, metavar="BUDGET", help="environment steps to train for")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="run folder (default runs/ID-OPTIONS-ALGORITHM-seedSEED)"
@@ -88,6 +89,7 @@ def run_of(options: argparse.Namespace) -> tuple[Any, Any]:
 
     scenario(options.id)
     flags = {"seed": options.seed, "total_env_steps": options.steps, "backend": options.backend}
+    flags["num_env_runners"] = options.runners
     chosen = with_flags(options.set, "--set", **flags)
     for_env = with_flags(options.env, "--env", population=options.population)
     which = {} if options.algorithm is None else {"algorithm": options.algorithm}

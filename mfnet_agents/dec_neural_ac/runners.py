@@ -226,6 +226,7 @@ class Process:
             pickle.dump((verb, what), self.popen.stdin, pickle.HIGHEST_PROTOCOL)
             self.popen.stdin.flush()
         except OSError as error:
+            self.popen.wait()
             raise LostError from error
 
     def answer(self) -> list[Any]:
@@ -235,7 +236,10 @@ class Process:
         assert self.popen.stdout is not None
         try:
             found: list[Any] | Exception = pickle.load(self.popen.stdout)  # of a process of our own
-        except (EOFError, OSError, pickle.UnpicklingError) as error:
+        except (EOFError, OSError) as error:
+            self.popen.wait()
+            raise LostError from error
+        except pickle.UnpicklingError as error:  # ended in the middle of it
             raise LostError from error
         if isinstance(found, Exception):
             raise found
@@ -253,7 +257,9 @@ def end(processes: list[Process]) -> str:
     """End processes and forget them; how one of them had ended by itself."""
     codes = [code for process in processes if (code := process.end()) is not None]
     processes.clear()
-    code = next(iter(codes), 0)
+    code = next(iter(codes), None)
+    if code is None:
+        return "half an answer"
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 
@@ -282,7 +288,7 @@ def _listen(given: BinaryIO, asked: queue.Queue[tuple[str, Any]]) -> None:
     try:
         while True:
             asked.put(pickle.load(given))
-    except EOFError:
+    finally:
         os._exit(1)
 
 
