@@ -16,6 +16,7 @@ import numpy as np
 from mfnet_envs.backends import backends
 from mfnet_envs.words import COUNTABLE, brief, did_you_mean, fits, is_whole, of_kind, shown
 
+SHARES = 8  # into which the worlds of an iteration fall, each of which one process plays
 AUTO = "auto"  # an option whose value follows from the others
 EVENTS = ("on_algorithm_init", "on_train_result", "on_evaluate_start", "on_evaluate_end", "on_checkpoint_loaded")
 
@@ -213,11 +214,11 @@ class AlgorithmConfig:
         check("evaluation_interval", interval, lambda x: x is None or positive(x), wanted)
         check("evaluation_bound", self.evaluation_bound, lambda x: isinstance(x, bool), "True or False")
         check("num_env_runners", self.num_env_runners, whole, "a non-negative integer")
-        if self.num_env_runners > (worlds := self.shared_worlds):
+        if self.num_env_runners > self.most_runners:
             raise ConfigError(
-                f"num_env_runners={self.num_env_runners} is more than there are worlds to share, {worlds}: "
-                "num_envs_per_env_runner is the number of all of them"
-                if worlds
+                f"num_env_runners={self.num_env_runners} is more than there are worlds to share; set at most "
+                f"{self.most_runners}, {SHARES} where num_envs_per_env_runner, the number of all of them, is so large"
+                if self.most_runners
                 else "num_env_runners must be 0: what is learnt is learnt from all worlds together, in this process; "
                 "only DecNeuralAC's costate form shares them, where it knows its law"
             )
@@ -225,8 +226,8 @@ class AlgorithmConfig:
         self.needs("evaluation_duration", of="worlds")
 
     @property
-    def shared_worlds(self) -> int:
-        """How many worlds there are to share among processes; 0 where they are all stepped in this one."""
+    def most_runners(self) -> int:
+        """How many processes may share the worlds; 0 where they are all stepped in this one."""
         return 0
 
     def check_kinds(self) -> None:

@@ -52,9 +52,11 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Here, "lost", 0)
 
 
-def built(number: int, env: str = "Grid", options: Any = LINE, backend: str = "numpy", **training: Any) -> Any:
+def built(
+    number: int, env: str = "Grid", options: Any = LINE, backend: str = "numpy", worlds: int = 4, **training: Any
+) -> Any:
     config = DecNeuralACConfig().environment(f"MFNet-{env}-v0", env_config=options).training(**training)
-    config.env_runners(num_env_runners=number, backend=backend)
+    config.env_runners(num_env_runners=number, num_envs_per_env_runner=worlds, backend=backend)
     if env != "RideShare":  # whose fragments are whole episodes
         config.env_runners(rollout_fragment_length=8)
     return config.debugging(seed=3).build_algo()
@@ -99,7 +101,7 @@ def test_the_number_of_processes_changes_not_one_bit(name: str, backend: str) ->
 @pytest.mark.usefixtures("here")
 def test_what_is_summed_over_worlds_is_what_one_process_learns_from_all(env: str, options: Any) -> None:
     """The fragments that were played one by one, put side by side and pulled back as one by another learner."""
-    over, alone = built(1, env, options), built(0, env, options)
+    over, alone = (built(n, env, options, worlds=11) for n in (1, 0))  # in shares of 2 and of 1
     over.train()
     critic = over.trained.pullback.critic
     alone.trained.pullback.critic.take(critic.squares.copy(), critic.sums.copy())
@@ -107,9 +109,11 @@ def test_what_is_summed_over_worlds_is_what_one_process_learns_from_all(env: str
     found = over.trained.iterated(over.learned)
     played = [each.fragment for each in over.trained.processes[0].player.under_way]
     *sides, last, first = zip(*([*x[:1], *x[2:5], x.last, x.first] for x in played), strict=True)
-    assert len({x.tobytes() for x in last}) == 4  # no two worlds draw the same numbers
+
     crowd, served, unserved, sizes = (np.concatenate(x, 1) for x in sides)
-    whole = Fragment(crowd, np.concatenate(last), served, unserved, sizes, first[0])
+    last = np.concatenate(last)
+    assert len(np.unique(last, axis=0)) == len(last) == 11  # no two worlds draw the same numbers
+    whole = Fragment(crowd, last, served, unserved, sizes, first[0])
     trained, policy = alone.trained, alone.learned
     costates = trained.pullback(whole, trained.chosen(policy, whole))
     ahead = trained.pullback.advantages(whole, costates, trained.rows)
@@ -179,8 +183,10 @@ def test_what_learns_from_all_worlds_at_once_says_so(options: Any, said: str) ->
 
 
 def test_no_process_is_left_without_a_world() -> None:
-    with pytest.raises(ConfigError, match="num_env_runners=5 is more than there are worlds to share, 4"):
+    with pytest.raises(ConfigError, match="num_env_runners=5 is more than there are worlds to share; set at most 4"):
         built(5)
+    with pytest.raises(ConfigError, match="set at most 8, 8 where"):
+        built(9, worlds=100)
     for wrong in (-1, 1.5, True, "2"):
         with pytest.raises(ConfigError, match="num_env_runners must be a non-negative integer"):
             built(wrong)  # type: ignore[arg-type]

@@ -23,7 +23,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from mfnet_agents.config import AUTO, AlgorithmConfig, ConfigError, check, option, positive, whole
+from mfnet_agents.config import AUTO, SHARES, AlgorithmConfig, ConfigError, check, option, positive, whole
 from mfnet_envs.simulator import step_bytes
 from mfnet_envs.words import HUGE, shown
 
@@ -225,11 +225,11 @@ class DecNeuralACConfig(AlgorithmConfig):
             raise ConfigError("critic_input='standardised' takes its statistics from the burn-in; set burn_in >= 1")
 
     @property
-    def shared_worlds(self) -> int:
+    def most_runners(self) -> int:
         if self.form != "costate" or self.law == "counted":
             return 0
         worlds = self.num_envs_per_env_runner
-        return WORLDS_AND_STEPS["costate"][0] if worlds == AUTO else int(worlds)
+        return min(SHARES, WORLDS_AND_STEPS["costate"][0] if worlds == AUTO else int(worlds))
 
     def _check_form(self) -> None:
         """Refuse options that the form of the algorithm has no use for.

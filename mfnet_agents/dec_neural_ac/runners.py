@@ -1,9 +1,10 @@
 """The costate form over several processes: each plays some of the worlds and pulls costates back through them.
 
-A world is played by itself, with numbers drawn by its place, (iteration, world), and what there is to learn from it is
-summed in the order of worlds: the result has the same bits whatever the number of processes. These hold nothing that
-would be missed. Each iteration they are told the policy, the terminal critic and where their worlds stand, so whoever
-is lost is replaced and the iteration played again, to the same end.
+The worlds fall into shares, whatever the number of processes. A share is played by itself, with numbers drawn by its
+place, (iteration, share), and what there is to learn from it is summed in the order of shares: so the result has the
+same bits for any number of processes. These hold nothing that would be missed. Each iteration they are told the policy,
+the terminal critic and where their worlds stand: whoever is lost is replaced and the iteration played again, to the
+same end.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import torch
 from torch import Tensor
 
 from mfnet_agents import recorded
+from mfnet_agents.config import SHARES
 from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
 from mfnet_agents.dec_neural_ac.costate import Costate, Iterated, Played, spread_of
 from mfnet_agents.dec_neural_ac.sampling import Sampler
@@ -51,8 +53,8 @@ class LostError(Exception):
     """A process has ended that was asked, or was to be."""
 
 
-class World(NamedTuple):
-    """Where a world stands: its ``number``, ``counts (1, S)``, the return of its ``running (1,)`` episode."""
+class Share(NamedTuple):
+    """Some worlds: which, where they stand, ``counts (B, S)``, and returns of their ``running (B,)`` episodes."""
 
     number: int
     counts: Ints
@@ -73,17 +75,17 @@ class Task(NamedTuple):
     level: Floats
     key: int
     clock: int
-    worlds: list[World]
+    shares: list[Share]
 
 
 class Told(NamedTuple):
-    """What it answers, of one world.
+    """What it answers, of one share.
 
     Attributes:
-        world: where it stands now; summed, moments, reward, episodes: as in ``Advantages`` and :class:`Played`.
+        share: where it stands now; summed, moments, reward, episodes: as in ``Advantages`` and :class:`Played`.
     """
 
-    world: World
+    share: Share
     summed: Floats
     moments: list[Moments]
     reward: float
@@ -91,31 +93,31 @@ class Told(NamedTuple):
 
 
 class Player:
-    """Plays worlds one by one, for a learner of one world."""
+    """Plays shares of worlds, one after the other, by a learner of its own."""
 
     def __init__(self, trained: Costate, policy: IndividualPolicy) -> None:
         self.trained, self.policy = trained, policy
         self.under_way: list[Played] = []
 
     def play(self, task: Task) -> list[Told]:
-        """One fragment of each world."""
+        """One fragment of each share."""
         self.policy.net = TwoLayer(torch.from_numpy(task.signs), self.policy.net.start)
         self.policy.update(torch.from_numpy(task.theta))
         critic = self.trained.pullback.critic
         critic.weights, critic.level = task.weights, task.level
         self.under_way, told = [], []
-        for world in task.worlds:
+        for share in task.shares:
             sampler = self.trained.sampler
-            sampler.rng = np.random.default_rng([task.key, world.number])
-            sampler.set_state({"counts": world.counts, "running": world.running, "clock": task.clock})
+            sampler.rng, sampler.worlds = np.random.default_rng([task.key, share.number]), len(share.counts)
+            sampler.set_state({"counts": share.counts, "running": share.running, "clock": task.clock})
             played = self.trained.played(self.policy)
             self.under_way.append(played)
-            stands = World(world.number, sampler.counts, sampler.running)
+            stands = Share(share.number, sampler.counts, sampler.running)
             told.append(Told(stands, played.ahead.summed, played.moments, played.reward, played.episodes))
         return told
 
     def score(self, scale: Floats) -> list[Floats]:
-        """The policy gradients ``(T', d, M)`` of the worlds just played, worths divided by ``scale (T',)``."""
+        """The policy gradients ``(T', d, M)`` of the shares just played, worths divided by ``scale (T',)``."""
         gradients = (self.trained.gradient(self.policy, each.fragment, each.ahead, scale) for each in self.under_way)
         return [gradient.numpy() for gradient in gradients]
 
@@ -157,28 +159,27 @@ class Runners(Costate):
         # from here on nobody is asked any more, and nothing that was lost has to be played again
         self.pullback.learn([moments for each in told for moments in each.moments])
         sampler, steps = self.sampler, int(self.settings.rollout_fragment_length)
-        counts, running = (np.concatenate([each.world[i] for each in told]) for i in (1, 2))
+        counts, running = (np.concatenate([each.share[i] for each in told]) for i in (1, 2))
         sampler.set_state({"counts": counts, "running": running, "clock": sampler.clock + steps})
-        gradient: Tensor = torch.from_numpy(reduce(add, gradients) / len(told))
-        reward, episodes = sum(each.reward for each in told) / len(told), [each.episodes for each in told]
-        return Iterated(gradient, spread_of(scale), reward, np.concatenate(episodes), steps * len(told))
+        parts = [len(each.share.counts) / sampler.worlds for each in told]
+        gradient: Tensor = torch.from_numpy(reduce(add, [part * x for part, x in zip(parts, gradients, strict=True)]))
+        reward = sum(part * each.reward for part, each in zip(parts, told, strict=True))
+        episodes = np.concatenate([each.episodes for each in told])
+        return Iterated(gradient, spread_of(scale), reward, episodes, steps * sampler.worlds)
 
     def _told(self, policy: IndividualPolicy, key: int) -> list[Told]:
-        """One fragment of every world, in the order of worlds."""
+        """One fragment of every world, in the order of shares."""
         if not self.processes:
             self._start()
         sampler, critic = self.sampler, self.pullback.critic
-        numbers = range(sampler.worlds)
-        worlds = [World(i, sampler.counts[i : i + 1], sampler.running[i : i + 1]) for i in numbers]
+        worlds = np.array_split(np.arange(sampler.worlds), min(SHARES, sampler.worlds))
+        shares = [Share(i, sampler.counts[some], sampler.running[some]) for i, some in enumerate(worlds)]
         net = policy.theta.numpy(), policy.net.signs.numpy()
-        shares = np.array_split(numbers, len(self.processes))
-        return self._asked(
-            "play",
-            [
-                Task(*net, critic.weights, critic.level, key, sampler.clock, worlds[share[0] : share[-1] + 1])
-                for share in shares
-            ],
-        )
+        tasks = [
+            Task(*net, critic.weights, critic.level, key, sampler.clock, [shares[i] for i in some])
+            for some in np.array_split(np.arange(len(shares)), len(self.processes))
+        ]
+        return self._asked("play", tasks)
 
     def _asked(self, verb: str, tasks: Sequence[Any]) -> list[Any]:
         """What all processes answer, one after the other."""

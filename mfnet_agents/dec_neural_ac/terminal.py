@@ -15,9 +15,10 @@ LEAST = 1e-6  # deviation, relative, below which a feature counts as a constant
 
 
 class Moments(NamedTuple):
-    """Of samples: ``squares (R, F, F)`` of features, ``sums (R, F)`` of features times targets, and what was ``wrong``,
-    the mean squared error."""
+    """Of ``samples``: ``squares (R, F, F)`` of features, ``sums (R, F)`` of features times targets, and what was
+    ``wrong``, the mean squared error."""
 
+    samples: int
     squares: Floats
     sums: Floats
     wrong: float
@@ -57,16 +58,17 @@ class TerminalCritic:
         x = self._features(crowd, own)
         wrong = float((((x * self.weights).sum(2) - costate) ** 2).mean())
         x = x.transpose(1, 2, 0)  # (R, F, L)
-        return Moments(x @ x.transpose(0, 2, 1), (x @ costate.T[..., None])[..., 0], wrong)
+        return Moments(len(crowd), x @ x.transpose(0, 2, 1), (x @ costate.T[..., None])[..., 0], wrong)
 
     def learn(self, found: Sequence[Moments]) -> float:
-        """Take in moments, in their order, of as many samples each; returns the root mean square error before it."""
+        """Take in moments, in their order; returns the root mean square error before it."""
         self.squares, self.sums = MEMORY * self.squares, MEMORY * self.sums
         for moments in found:
             self.squares += moments.squares
             self.sums += moments.sums
         self._solve()
-        return float(np.sqrt(np.mean([moments.wrong for moments in found])))
+        samples = sum(moments.samples for moments in found) / len(found)
+        return float(np.sqrt(np.mean([moments.samples / samples * moments.wrong for moments in found])))
 
     def take(self, squares: Floats, sums: Floats) -> None:
         """Take back the moments."""
