@@ -16,6 +16,7 @@ import numpy as np
 from mfnet_envs.backends import backends, check_name
 from mfnet_envs.words import COUNTABLE, brief, did_you_mean, fits, is_whole, of_kind, shown
 
+SHARES = 8  # into which the worlds of an iteration fall, each of which one process plays
 AUTO = "auto"  # an option whose value follows from the others
 EVENTS = ("on_algorithm_init", "on_train_result", "on_evaluate_start", "on_evaluate_end", "on_checkpoint_loaded")
 
@@ -56,7 +57,7 @@ class AlgorithmConfig:
         default_factory=dict, metadata={"group": "environment", "doc": "options of the environment's builder"}
     )
     total_env_steps: int = option(30_720, "training", "planned budget: joint transitions of one world")
-    num_env_runners: int = option(0, "env_runners", "sampling processes; only 0 (in this process) is offered")
+    num_env_runners: int = option(0, "env_runners", "processes that share the worlds; only 0 (this one) is offered")
     num_envs_per_env_runner: int = option(16, "env_runners", "worlds stepped side by side")
     rollout_fragment_length: int = option(16, "env_runners", "steps of each world per iteration")
     backend: str | None = option(
@@ -197,8 +198,6 @@ class AlgorithmConfig:
         """Raise ConfigError where an option is out of its range."""
         if self.env is None:
             raise ConfigError("no environment: call .environment('MFNet-Grid-v0') first")
-        if not is_whole(self.num_env_runners) or self.num_env_runners != 0:
-            raise ConfigError("num_env_runners must be 0: worlds are stepped as one batch in this process")
         for name in (
             "num_envs_per_env_runner", "rollout_fragment_length", "evaluation_duration", "total_env_steps",
         ):  # fmt: skip
@@ -217,8 +216,22 @@ class AlgorithmConfig:
         interval, wanted = self.evaluation_interval, "a positive integer or None"
         check("evaluation_interval", interval, lambda x: x is None or positive(x), wanted)
         check("evaluation_bound", self.evaluation_bound, lambda x: isinstance(x, bool), "True or False")
+        check("num_env_runners", self.num_env_runners, whole, "a non-negative integer")
+        if self.num_env_runners > self.most_runners:
+            raise ConfigError(
+                f"num_env_runners={self.num_env_runners} is more than there are worlds to share; set at most "
+                f"{self.most_runners}, {SHARES} where num_envs_per_env_runner, the number of all of them, is so large"
+                if self.most_runners
+                else "num_env_runners must be 0: what is learnt is learnt from all worlds together, in this process; "
+                "only DecNeuralAC's costate form shares them, where it knows its law"
+            )
         self.needs("num_envs_per_env_runner", "rollout_fragment_length", of="samples")
         self.needs("evaluation_duration", of="worlds")
+
+    @property
+    def most_runners(self) -> int:
+        """How many processes may share the worlds; 0 where they are all stepped in this one."""
+        return 0
 
     def check_kinds(self) -> None:
         """Raise ConfigError where a value is of another kind than its field's annotation names."""

@@ -145,6 +145,7 @@ def test_where_nobody_is_in_the_way_an_agent_is_worth_its_own_pay(name: str) -> 
     fragment = played(free, policy, 60, 4)
     for _ in range(30):  # what is worth being where a trip ends is learnt from fragment to fragment
         found = pullback(fragment, lambda sizes, piece: np.broadcast_to(table, (*sizes.shape[:2], *table.shape)))
+        pullback.learn(pullback.moments(fragment, found))
     value = alone_values(free, policy)[free.active]
     np.testing.assert_allclose(found.values[:, :5], np.broadcast_to(value, (2, 5, 4, len(value))), atol=2e-3)
 
@@ -237,7 +238,9 @@ def test_gradient_points_where_enumeration_does() -> None:
     for _ in range(6):
         fragment = fragment_of(trained.sampler.rollout(policy, 24)[0], 0)
         found = trained.pullback(fragment, trained.chosen(policy, fragment))
-        gradients.append(trained.gradient(policy, fragment, found)[0])
+        trained.pullback.learn(trained.pullback.moments(fragment, found))
+        ahead = trained.pullback.advantages(fragment, found, trained.rows)
+        gradients.append(trained.gradient(policy, fragment, ahead, trained.scale_of(ahead.summed)))
     mine = torch.stack(gradients[1:]).mean(0).numpy().reshape(-1)
     exact = np.asarray(ExactGame(algo.model).policy_gradient(policy)).reshape(-1)
     assert mine @ exact > 0.99 * np.linalg.norm(mine) * np.linalg.norm(exact)

@@ -106,6 +106,7 @@ def both(
             if seen_in is not None:
                 pullback.observe(fragment, stacked(traces))
             costates = pullback(fragment, pi, hear, near.shape[1] * len(groups))
+            pullback.learn(pullback.moments(fragment, costates))
         found.append((costates, pullback.advantages(fragment, costates, rows), pullback.error))
     (one, mine, error), (other, theirs, wrong) = found
     assert_same(mine, theirs)

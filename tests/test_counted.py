@@ -244,6 +244,7 @@ def pulled(pullback: Pullback, fragments: list[tuple[Fragment, Trace]]) -> Costa
     for fragment, trace in fragments:
         pullback.observe(fragment, trace)
         found = pullback(fragment, lambda sizes, _: np.broadcast_to(even, (*sizes.shape[:2], *even.shape)))
+        pullback.learn(pullback.moments(fragment, found))
     return found
 
 
@@ -276,7 +277,10 @@ def test_the_gradient_is_close_to_that_of_the_known_law():
     known = Pullback(model, algo.gamma)
     known.critic = copy.deepcopy(learner.pullback.critic)
     shares = learner.chosen(algo.learned, fragment)
-    both = [learner.gradient(algo.learned, fragment, p(fragment, shares))[0] for p in (learner.pullback, known)]
+    both = []
+    for pullback in (learner.pullback, known):
+        ahead = pullback.advantages(fragment, pullback(fragment, shares), learner.rows)
+        both.append(learner.gradient(algo.learned, fragment, ahead, learner.scale_of(ahead.summed)))
     close = torch.nn.functional.cosine_similarity(*(g.reshape(1, -1) for g in both))
     assert close > 0.98
     assert torch.linalg.vector_norm(both[0] - both[1]) < 0.2 * torch.linalg.vector_norm(both[1])

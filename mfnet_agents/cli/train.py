@@ -37,6 +37,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=whole, help="seed of everything random in training (default 0)")
     parser.add_argument("--backend", metavar="NAME", help="what steps the worlds: numpy (default), compiled or torch")
     parser.add_argument("--device", metavar="NAME", help="of --backend torch: cpu (default), cuda, cuda:1")
+    parser.add_argument("--runners", type=whole, metavar="N", help="processes that share the worlds (default 0, none)")
     parser.add_argument("--steps", type=whole, metavar="BUDGET", help="environment steps to train for")
     parser.add_argument(
         "--out", type=Path, metavar="DIR", help="run folder (default runs/ID-OPTIONS-ALGORITHM-seedSEED)"
@@ -103,6 +104,7 @@ def run_of(options: argparse.Namespace) -> tuple[Any, Any]:
 
     scenario(options.id)
     flags = {"seed": options.seed, "total_env_steps": options.steps, "backend": backend_named(options)}
+    flags["num_env_runners"] = options.runners
     chosen = with_flags(options.set, "--set", **flags)
     for_env = with_flags(options.env, "--env", population=options.population)
     which = {} if options.algorithm is None else {"algorithm": options.algorithm}

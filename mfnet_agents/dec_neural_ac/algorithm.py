@@ -25,6 +25,7 @@ from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
 from mfnet_agents.dec_neural_ac.costate import KEPT, Costate
 from mfnet_agents.dec_neural_ac.paper import Paper
 from mfnet_agents.dec_neural_ac.practical import Practical
+from mfnet_agents.dec_neural_ac.runners import Runners
 from mfnet_agents.dec_neural_ac.sampling import Rollout, Sampler
 from mfnet_agents.nets import TwoLayer, project
 from mfnet_agents.policies.energy import CompositionPolicy, EnergyPolicy, check_enumerable
@@ -88,6 +89,8 @@ class DecNeuralAC(Algorithm):
         settings = self.settings
         if self.critic is None:
             assert isinstance(self.learned, IndividualPolicy)
+            if settings.num_env_runners:
+                return Runners(settings, self.sampler, self.learned, self.config)
             return Costate(settings, self.sampler, self.learned)
         kind = FORMS[settings.form]
         return kind(settings, self.sampler, self.inputs, self.critic, self.learned, self.shuffle)
@@ -133,6 +136,10 @@ class DecNeuralAC(Algorithm):
         """What step sizes are multiplied by; they fall over the budget."""
         done = min(1.0, self.env_steps / self.settings.total_env_steps)
         return 1.0 - (1.0 - float(self.settings.lr_decay)) * done
+
+    def stop(self) -> None:
+        if isinstance(self.trained, Runners):
+            self.trained.stop()
 
     # -- the algorithm in pieces, for those who study it
 

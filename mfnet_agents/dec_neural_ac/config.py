@@ -23,7 +23,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from mfnet_agents.config import AUTO, AlgorithmConfig, ConfigError, check, option, positive, whole
+from mfnet_agents.config import AUTO, SHARES, AlgorithmConfig, ConfigError, check, option, positive, whole
 from mfnet_envs.simulator import step_bytes
 from mfnet_envs.words import HUGE, shown
 
@@ -86,6 +86,7 @@ class DecNeuralACConfig(AlgorithmConfig):
     'bracket'
     """
 
+    num_env_runners: int = option(0, "env_runners", "processes that share the worlds (costate form); 0: this one alone")
     num_envs_per_env_runner: int | str = option(
         AUTO, "env_runners", "worlds stepped side by side; auto: 16, or 4 in the costate form"
     )  # type: ignore[assignment]
@@ -222,6 +223,13 @@ class DecNeuralACConfig(AlgorithmConfig):
             )
         if self.critic_input == "standardised" and not self.burn_in:
             raise ConfigError("critic_input='standardised' takes its statistics from the burn-in; set burn_in >= 1")
+
+    @property
+    def most_runners(self) -> int:
+        if self.form != "costate" or self.law == "counted":
+            return 0
+        worlds = self.num_envs_per_env_runner
+        return min(SHARES, WORLDS_AND_STEPS["costate"][0] if worlds == AUTO else int(worlds))
 
     def _check_form(self) -> None:
         """Refuse options that the form of the algorithm has no use for.
@@ -432,19 +440,11 @@ class DecNeuralACConfig(AlgorithmConfig):
 
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "policy": (AUTO, "individual", "energy", "tilted"),
-    "critic_form": (AUTO, "q", "v", "costate"),
-    "temperature_mode": ("fixed", "per_agent"),
-    "law": ("known", "counted"),
-    "energy_law": (AUTO, "enumerate", "candidates", "metropolis"),
-    "optimizer": (AUTO, "adam", "sgd"),
-    "crowd_input": (AUTO, "share", "scaled", "bounded"),
-    "critic_input": (AUTO, "share", "scaled", "standardised"),
-    "symmetric_start": (AUTO, True, False),
-    "warm_start": (AUTO, True, False),
-    "baseline": (AUTO, "none", "mean"),
-    "advantage_scale": (AUTO, "none", "global", "state"),
-    "sampling": (AUTO, "restart", "stationary"),
-    "potential": ("none", "table"),
-    "score": (AUTO, "all", "unserved"),
-}
+    "policy": (AUTO, "individual", "energy", "tilted"), "critic_form": (AUTO, "q", "v", "costate"),
+    "temperature_mode": ("fixed", "per_agent"), "law": ("known", "counted"),
+    "energy_law": (AUTO, "enumerate", "candidates", "metropolis"), "optimizer": (AUTO, "adam", "sgd"),
+    "crowd_input": (AUTO, "share", "scaled", "bounded"), "critic_input": (AUTO, "share", "scaled", "standardised"),
+    "symmetric_start": (AUTO, True, False), "warm_start": (AUTO, True, False), "baseline": (AUTO, "none", "mean"),
+    "advantage_scale": (AUTO, "none", "global", "state"), "sampling": (AUTO, "restart", "stationary"),
+    "potential": ("none", "table"), "score": (AUTO, "all", "unserved"),
+}  # fmt: skip

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,14 +22,45 @@ from torch import Tensor
 from mfnet_agents import updates
 from mfnet_agents.dec_neural_ac.ascent import Adam, Plain
 from mfnet_agents.dec_neural_ac.config import DecNeuralACConfig
-from mfnet_agents.dec_neural_ac.costates import Costates, Fragment, Pullback, Shares
+from mfnet_agents.dec_neural_ac.costates import Advantages, Fragment, Pullback, Shares
 from mfnet_agents.dec_neural_ac.counted import CountedLaw, stacked
 from mfnet_agents.dec_neural_ac.sampling import Rollout, Sampler
+from mfnet_agents.dec_neural_ac.terminal import Moments
 from mfnet_agents.nets import project
 from mfnet_agents.policies.individual import Answers, IndividualPolicy, LearnedPolicy, Seen
 from mfnet_envs.arrays import Floats, Ints
 
 HEARS = 1 / 30  # share of the budget in which a law is only counted, and the policy stays what it was
+
+
+class Played(NamedTuple):
+    """A fragment, and what there is to learn from it.
+
+    Attributes:
+        ahead: of actions; moments: for the terminal critic; reward: mean per step; episodes: ``(E,)`` returns of those
+            that ended.
+    """
+
+    fragment: Fragment
+    ahead: Advantages
+    moments: list[Moments]
+    reward: float
+    episodes: Floats
+
+
+class Iterated(NamedTuple):
+    """What an iteration has found.
+
+    Attributes:
+        gradient: of the policy; spread: root mean square of what its worths were divided by; reward: mean per step;
+            episodes: ``(E,)`` returns of those that ended; steps: of the environment.
+    """
+
+    gradient: Tensor
+    spread: float
+    reward: float
+    episodes: Floats
+    steps: int
 
 
 class Costate:
@@ -56,6 +87,30 @@ class Costate:
     def step(self, policy: LearnedPolicy, iteration: int, decay: float) -> dict[str, Any]:
         """One iteration; the step size is multiplied by ``decay``."""
         assert isinstance(policy, IndividualPolicy)
+        found = self.iterated(policy)
+        if not self.counts or self.sampler.clock * self.sampler.worlds > HEARS * self.settings.total_env_steps:
+            self.climb(policy, found.gradient, float(self.settings.actor_lr) * decay)
+        runners = {"sampled_reward_mean": found.reward, "num_episodes": len(found.episodes)}
+        if len(found.episodes):
+            runners["discounted_return_mean"] = float(found.episodes.mean())
+        learners = {
+            "critic_error": self.pullback.error,
+            "gradient_norm": float(torch.linalg.vector_norm(found.gradient)),
+            "advantage_rms": found.spread,
+        }
+        return {"env_steps": found.steps, "env_runners": runners, "learners": learners}
+
+    def iterated(self, policy: IndividualPolicy) -> Iterated:
+        """Play a fragment of all worlds; the critic learns from it, the policy does not move yet."""
+        played = self.played(policy)
+        self.pullback.learn(played.moments)
+        scale = self.scale_of(played.ahead.summed)
+        gradient = self.gradient(policy, played.fragment, played.ahead, scale)
+        steps = int(np.prod(played.fragment.served.shape[:2]))
+        return Iterated(gradient, spread_of(scale), played.reward, played.episodes, steps)
+
+    def played(self, policy: IndividualPolicy) -> Played:
+        """Play a fragment of all worlds, and pull costates back through it; nobody but the nodes that count learns."""
         first = self.sampler.clock
         sample, episodes = self.sampler.rollout(policy, int(self.settings.rollout_fragment_length))
         fragment = fragment_of(sample, first)
@@ -63,18 +118,8 @@ class Costate:
             self.pullback.observe(fragment, stacked(sample.traces))
         hear = partial(self.heard, policy, fragment)
         found = self.pullback(fragment, self.chosen(policy, fragment), hear, policy.ears)
-        gradient, spread = self.gradient(policy, fragment, found)
-        if not self.counts or self.sampler.clock * self.sampler.worlds > HEARS * self.settings.total_env_steps:
-            self.climb(policy, gradient, float(self.settings.actor_lr) * decay)
-        runners = {"sampled_reward_mean": float(sample.rewards.sum(2).mean()), "num_episodes": len(episodes)}
-        if len(episodes):
-            runners["discounted_return_mean"] = float(episodes.mean())
-        learners = {
-            "critic_error": self.pullback.error,
-            "gradient_norm": float(torch.linalg.vector_norm(gradient)),
-            "advantage_rms": spread,
-        }
-        return {"env_steps": sample.steps, "env_runners": runners, "learners": learners}
+        ahead, moments = self.pullback.advantages(fragment, found, self.rows), self.pullback.moments(fragment, found)
+        return Played(fragment, ahead, moments, float(sample.rewards.sum(2).mean()), episodes)
 
     def chosen(self, policy: IndividualPolicy, fragment: Fragment) -> Shares:
         """pi of all active rows as a function of team sizes, for the pull-back."""
@@ -100,20 +145,22 @@ class Costate:
         flat = crowd.reshape(samples, *crowd.shape[2:])
         return Seen(sizes.reshape(samples, -1), flat, np.repeat(clock, sizes.shape[1]))
 
-    def gradient(self, policy: IndividualPolicy, fragment: Fragment, found: Costates) -> tuple[Tensor, float]:
-        """The policy gradient per sample and agent, ``(T', d, M)``, its worths scaled; and the scale.
+    def scale_of(self, summed: Floats) -> Floats:
+        """``(T',)``: by what each team's worths are divided, from squares and numbers of agents ``summed (T', 2)``."""
+        scale: Floats = self.scale(torch.as_tensor(summed)).numpy()
+        return scale
+
+    def gradient(self, policy: IndividualPolicy, fragment: Fragment, ahead: Advantages, scale: Floats) -> Tensor:
+        """The policy gradient per sample and agent, ``(T', d, M)``, worths divided by ``scale (T',)``.
 
         sum over samples of keep^j m_r sum_a grad pi(a | r, n_r) worth(r, a): m_r agents had a choice.
         """
         steps, worlds = fragment.served.shape[:2]
-        seen, samples = self.seen(fragment), steps * worlds
-        agents, pi, ahead, summed = self.pullback.advantages(fragment, found, self.rows)
-        scale = self.scale(torch.as_tensor(summed)).numpy()
         weight = self.sampler.keep ** np.repeat(np.arange(steps), worlds)
-        along = (agents * weight[:, None] / scale)[..., None] * pi
-        along *= ahead
-        scored = policy.score_along(seen, along) / (samples * policy.model.population)
-        return scored, float(np.sqrt((scale**2).mean()))
+        along = (ahead.agents * weight[:, None] / scale)[..., None] * ahead.pi
+        along *= ahead.ahead
+        gradient: Tensor = policy.score_along(self.seen(fragment), along) / (steps * worlds * policy.model.population)
+        return gradient
 
     def climb(self, policy: IndividualPolicy, gradient: Tensor, lr: float) -> None:
         """theta along ``gradient``, and back into the ball (21) where there is one."""
@@ -157,6 +204,11 @@ class Costate:
             law.take({name.removeprefix(start): x.numpy() for name, x in state.items() if name.startswith(start)})
         self.pullback.read()
         self.ascent.take({key: state[f"actor_{key}"] for key in self.ascent.state()})
+
+
+def spread_of(scale: Floats) -> float:
+    """Root mean square of scales ``(T',)``."""
+    return float(np.sqrt((scale**2).mean()))
 
 
 def _machine() -> type[Pullback]:

@@ -20,7 +20,7 @@ the fragment, to the very step in which they land.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -29,7 +29,7 @@ from scipy import sparse
 from mfnet_agents.dec_neural_ac.counted import CountedLaw, at_steps
 from mfnet_agents.dec_neural_ac.landing import landings
 from mfnet_agents.dec_neural_ac.own_law import Law, Laws, NodeLaw, OwnLaw
-from mfnet_agents.dec_neural_ac.terminal import TerminalCritic
+from mfnet_agents.dec_neural_ac.terminal import Moments, TerminalCritic
 from mfnet_agents.policies.individual import Answers
 from mfnet_agents.policies.places import usual_crowds
 from mfnet_envs.arrays import Bools, Floats, Ints
@@ -216,7 +216,7 @@ class Pullback:
         return 2 * int(told.shape[1])
 
     def __call__(self, fragment: Fragment, pi: Shares, hear: Hear = lambda piece: None, ears: int = 0) -> Costates:
-        """Costates of ``fragment`` under the policy ``pi``; the critic then learns from them.
+        """Costates of ``fragment`` under the policy ``pi``.
 
         Args:
             hear: how its shares answer to crowds elsewhere; ears: how many of those a team hears.
@@ -233,8 +233,6 @@ class Pullback:
             found.pi[piece], one_more = pi(sizes, piece), pi(sizes + 1, piece)
             heard = self._heard(hear(piece), piece, worlds)
             everywhere = self._through(fragment, piece, routes, laws, one_more, heard, found, everywhere)
-        if not self.is_whole:
-            self._learn(fragment, found.values)
         return found
 
     def _through(
@@ -393,8 +391,17 @@ class Pullback:
         np.add.at(heard.T, source[source >= 0], at_node[:, source >= 0].T)
         return heard
 
-    def _learn(self, fragment: Fragment, values: Floats) -> None:
+    def moments(self, fragment: Fragment, found: Costates) -> list[Moments]:
+        """What the critic has to learn from a fragment; nothing where nothing is worth anything after it."""
+        if self.is_whole:
+            return []
         crowd = fragment.crowd.reshape(-1, *fragment.crowd.shape[2:])
         own = crowd[:, self.node, self.group]
-        minus, plus = values.reshape(2, len(crowd), -1)
-        self.error = self.critic.fit(crowd, [(np.maximum(own, 1), minus), (own + 1, plus)])
+        minus, plus = found.values.reshape(2, len(crowd), -1)
+        pairs = (np.maximum(own, 1), minus), (own + 1, plus)
+        return [self.critic.moments(crowd, at, costate) for at, costate in pairs]
+
+    def learn(self, moments: Sequence[Moments]) -> None:
+        """Let the critic learn, from one fragment or from several side by side."""
+        if moments:
+            self.error = self.critic.learn(moments)

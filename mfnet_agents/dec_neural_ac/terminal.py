@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 import numpy as np
 
 from mfnet_envs.arrays import Floats, Ints
@@ -9,6 +12,16 @@ from mfnet_envs.arrays import Floats, Ints
 MEMORY = 0.7  # share of the past that a fit keeps from one fragment to the next
 RIDGE = 0.01  # of features that have deviation 1
 LEAST = 1e-6  # deviation, relative, below which a feature counts as a constant
+
+
+class Moments(NamedTuple):
+    """Of ``samples``: ``squares (R, F, F)`` of features, ``sums (R, F)`` of features times targets, and what was
+    ``wrong``, the mean squared error."""
+
+    samples: int
+    squares: Floats
+    sums: Floats
+    wrong: float
 
 
 class TerminalCritic:
@@ -38,15 +51,24 @@ class TerminalCritic:
         Returns:
             the root mean square error before it.
         """
-        self.squares, self.sums, wrong = MEMORY * self.squares, MEMORY * self.sums, []
-        for own, costate in targets:
-            x = self._features(crowd, own)
-            wrong.append((((x * self.weights).sum(2) - costate) ** 2).mean())
-            x = x.transpose(1, 2, 0)  # (R, F, L)
-            self.squares += x @ x.transpose(0, 2, 1)
-            self.sums += (x @ costate.T[..., None])[..., 0]
+        return self.learn([self.moments(crowd, own, costate) for own, costate in targets])
+
+    def moments(self, crowd: Floats, own: Floats, costate: Floats) -> Moments:
+        """What there is to learn from pairs (own crowd, costate) ``(L, R)`` at ``crowd (L, V, G)``."""
+        x = self._features(crowd, own)
+        wrong = float((((x * self.weights).sum(2) - costate) ** 2).mean())
+        x = x.transpose(1, 2, 0)  # (R, F, L)
+        return Moments(len(crowd), x @ x.transpose(0, 2, 1), (x @ costate.T[..., None])[..., 0], wrong)
+
+    def learn(self, found: Sequence[Moments]) -> float:
+        """Take in moments, in their order; returns the root mean square error before it."""
+        self.squares, self.sums = MEMORY * self.squares, MEMORY * self.sums
+        for moments in found:
+            self.squares += moments.squares
+            self.sums += moments.sums
         self._solve()
-        return float(np.sqrt(np.mean(wrong)))
+        samples = sum(moments.samples for moments in found) / len(found)
+        return float(np.sqrt(np.mean([moments.samples / samples * moments.wrong for moments in found])))
 
     def take(self, squares: Floats, sums: Floats) -> None:
         """Take back the moments."""
