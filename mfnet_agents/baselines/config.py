@@ -14,7 +14,7 @@ from mfnet_envs.words import optional_package
 if TYPE_CHECKING:
     from mfnet_agents.baselines.ends import CentralisedAC, IndependentAC
     from mfnet_agents.baselines.mean_field import MFAC, MFQ
-    from mfnet_agents.baselines.ppo import IPPO, MAPPO, PPO, LocalPPO
+    from mfnet_agents.baselines.ppo import IPPO, MAPPO, PPO, GraphPPO, LocalPPO
     from mfnet_agents.baselines.scalable_ac import ScalableAC
     from mfnet_agents.baselines.search import CEM
     from mfnet_envs.model import LocalModel
@@ -118,11 +118,6 @@ class PPOConfig(BaselineConfig):
             raise ConfigError(
                 "a critic of the whole network (critic_hops=None) values what all earn; set reward='shared'"
             )
-        if self.weights == "shared" and self.observe != "own":
-            raise ConfigError(
-                f"observe={self.observe!r} shows the neighbours in each node's own order, which weights='shared' "
-                "cannot read; set observe='own'"
-            )
 
     def must_fit(self, model: LocalModel) -> None:
         super().must_fit(model)
@@ -182,6 +177,19 @@ class LocalPPOConfig(PPOConfig):
     @classmethod
     def algorithm_class(cls) -> type[LocalPPO]:
         found: type[LocalPPO] = _learner("LocalPPO")
+        return found
+
+
+@dataclass
+class GraphPPOConfig(LocalPPOConfig):
+    """Teams on local critics, whose policy is one graph network for all nodes."""
+
+    weights: Literal["own", "shared"] = option("shared", "training", PPOConfig.fields()["weights"].metadata["doc"])
+    observe: int | str = option(2, "training", PPOConfig.fields()["observe"].metadata["doc"])
+
+    @classmethod
+    def algorithm_class(cls) -> type[GraphPPO]:
+        found: type[GraphPPO] = _learner("GraphPPO")
         return found
 
 

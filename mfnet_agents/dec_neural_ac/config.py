@@ -277,11 +277,6 @@ class DecNeuralACConfig(AlgorithmConfig):
                 "weights='shared' needs critic_form='costate': sums of critics' advantages are each node's own; leave "
                 f"the options of critics alone ({', '.join(OF_CRITICS[:3])} ...)"
             )
-        if self.observe != "own":
-            raise ConfigError(
-                f"observe={self.observe!r} shows the neighbours in each node's own order, which weights='shared' "
-                "cannot read; set observe='own'"
-            )
         if self.crowd_input not in (AUTO, "bounded"):
             raise ConfigError(f"weights='shared' shows crowds by crowd_input='bounded', not by {self.crowd_input!r}")
 
@@ -307,7 +302,7 @@ class DecNeuralACConfig(AlgorithmConfig):
             chosen["clock"] = form == "costate" and model.period is not None
         if chosen.get("sampling") == "by criterion":
             chosen["sampling"] = "restart" if model.headline.criterion == "discounted" else "stationary"
-        hears = self.observe != "own"
+        hears = self.observe != "own" and self.weights == "own"
         chosen |= {"actor_width": HEARING_WIDTH} if hears and "actor_width" in chosen else {}
         if chosen.get("actor_lr") == "by model":
             for_ever = model.headline.criterion != "discounted" and model.episode_steps is None

@@ -1,0 +1,204 @@
+"""A graph network for all nodes: who hears of crowds k hops away, by k rounds of messages between neighbours.
+
+In the line of Gammelli, Yang, Harrison, Rodrigues, Pereira and Pavone (2021), whose vehicles are rebalanced by graph
+convolutions (Kipf and Welling, 2017) with weights that know no place; each round keeps the own message and the mean of
+the neighbours' apart (Hamilton, Ying and Leskovec, 2017). With x_v the crowds at node v beside usual ones, and its
+place (``places.node_features``),
+
+    h_v^0 = relu(W x_v),        h_v^l = relu(U_l h_v^{l-1} + W_l mean_{w ~ v} h_w^{l-1}),        l = 1 .. k,
+    f(s, a) = M^{-1/2} sum_m b_m relu(A [n_s, phi(s, a)] + B h_v^k + C h_{v'}^{k-1})_m,
+
+v the node of s and v' where the action leads, its chances' mean where it leads to several; phi are the features of
+actions of ``places.py``, by which actions that lead nowhere are told apart. The policy is softmax_a tau f. What v' has heard
+k - 1 hops around it lies within k hops of v: an agent needs no crowd beyond its own ball. Nothing knows the number of a
+node, so weights are executed on any network, and a network with other numbers is played alike.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfnet_agents.nets import DTYPE, TwoLayer
+from mfnet_agents.policies.individual import Seen, Weights, bounded, runs
+from mfnet_agents.policies.places import AROUND, action_features, leads_to, node_features, num_features
+from mfnet_agents.policies.shared import CROWD, SharedPolicy
+from mfnet_envs.arrays import Floats, Ints
+from mfnet_envs.model import LocalModel
+
+OF_NODES = 2 + AROUND  # features of a node that are no crowds
+
+
+class Plan(NamedTuple):
+    """One hour of a network, in tensors.
+
+    Attributes:
+        usual: ``(V, 1, G)`` and own: ``(T, 1)`` usual crowds; nodes: ``(V, F)``, actions: ``(T, A, F)`` features.
+        around: ``(V, V)`` sparse, rows are means over the neighbours; ends: ``(T A, V)`` sparse, where actions lead.
+    """
+
+    usual: Tensor
+    own: Tensor
+    nodes: Tensor
+    actions: Tensor
+    around: Tensor
+    ends: Tensor
+
+
+class Layers(NamedTuple):
+    """The matrices of ``theta (1, d, M)``, whose rows they are, all with M columns.
+
+    Attributes:
+        first: W; rounds: the pairs (U_l, W_l); crowd, action: A; here: B; there: C.
+    """
+
+    first: Tensor
+    rounds: list[tuple[Tensor, Tensor]]
+    crowd: Tensor
+    action: Tensor
+    here: Tensor
+    there: Tensor
+
+
+class GraphPolicy(SharedPolicy):
+    """pi(a | s, n_s, crowds within k hops) by one graph network.
+
+    Args:
+        hops: k, at least 1. clock: as of :class:`SharedPolicy`.
+    """
+
+    def __init__(self, model: LocalModel, net: TwoLayer, temperature: float, *, hops: int, clock: bool) -> None:
+        self.hops = hops
+        self._plans: dict[int, Plan] = {}
+        self._choosing: Ints = np.unique(model.groups[model.team_states % model.network.layers])
+        self._home = torch.as_tensor(model.network.node_of[model.team_states])
+        super().__init__(model, net, temperature, clock=clock)
+
+    @classmethod
+    def made(
+        cls, model: LocalModel, key: np.random.SeedSequence, width: int, temperature: float, *, hops: int, clock: bool
+    ) -> Self:
+        """Such a policy that begins uniform: neurons of f are paired, each matrix is drawn for the length of its input."""
+        rows = _rows(model, hops, width)
+        net = TwoLayer.keyed(key, np.arange(1), sum(rows), width, symmetric=True)
+        *hidden, crowd, action, here, there = rows
+        last = crowd + action + here + there
+        inputs = [hidden[0], *(2 * width for _ in hidden[1:]), *(last for _ in range(4))]
+        gain = [math.sqrt(sum(rows) / fan) for fan in inputs]
+        grown = net.start * torch.tensor(np.repeat(gain, rows), dtype=DTYPE)[:, None]
+        return cls(model, TwoLayer(net.signs, grown), temperature, hops=hops, clock=clock)
+
+    def on(self, model: LocalModel) -> Self:
+        mine, theirs = (num_features(each) for each in (self.model, model))
+        groups = len(np.unique(model.groups[model.team_states % model.network.layers]))
+        if (mine, len(self._choosing)) != (theirs, groups):
+            raise ValueError(
+                f"the graph network was learnt for {len(self._choosing)} groups that have a choice at a node, and that "
+                f"model has {groups}"
+            )
+        return self._with_weights(type(self)(model, self.net, self.temperature, hops=self.hops, clock=self.clock))
+
+    def forget(self) -> None:
+        """Nothing is tabulated."""
+
+    def teams(self, counts: Ints, t: int = 0) -> Floats:
+        network = self.model.network
+        layered = counts.reshape(len(counts), network.num_nodes, network.layers)
+        crowd = np.stack([layered[:, :, self.model.groups == g].sum(2) for g in range(self.model.num_groups)], 2)
+        return self.shares(Seen(counts[:, self.states], crowd.astype(np.float64), np.full(len(counts), t)))
+
+    def shares(self, seen: Seen) -> Floats:
+        pi = np.empty((*seen.sizes.shape, self.model.num_actions))
+        with torch.no_grad():
+            for plan, some in self._pieces(seen.clock):
+                pi[some] = torch.softmax(self._logits_at(plan, seen.at(some)), 1).permute(2, 0, 1).numpy()
+        return pi
+
+    def score_along(self, seen: Seen, weights: Floats) -> Tensor:
+        gradient = torch.zeros_like(self.theta)
+        for plan, some in self._pieces(seen.clock):
+            theta = self.theta.detach().requires_grad_()
+            logits = self._logits_at(plan, seen.at(some), theta)
+            along = torch.as_tensor(weights[some]).permute(1, 2, 0)
+            (found,) = torch.autograd.grad((along * torch.where(self.legal[..., None], logits, 0.0)).sum(), theta)
+            gradient += found
+        return gradient
+
+    def weighted_score(self, sizes: Ints, actions: Ints, c: Weights) -> Tensor:
+        raise TypeError("a graph network hears crowds that are not among the sizes of teams; take score_along()")
+
+    def log_prob(self, sizes: Ints, actions: Ints) -> Tensor:
+        raise TypeError("a graph network hears crowds that are not among the sizes of teams; take shares()")
+
+    def _pieces(self, clock: Ints) -> list[tuple[Plan, Ints]]:
+        """The samples ``(L,)`` of each hour, as many at a time as fit a temporary."""
+        hour = np.array([id(self._model(int(t))) for t in clock])
+        cells = len(self.states) * self.model.num_actions + self.model.network.num_nodes
+        pieces = []
+        for at in np.unique(hour, return_index=True)[1]:
+            same, plan = np.flatnonzero(hour == hour[at]), self._plan(self._model(int(clock[at])))
+            pieces += [(plan, same[run]) for run in runs(len(same), cells * self.net.width)]
+        return pieces
+
+    def _plan(self, model: LocalModel) -> Plan:
+        """The tensors of an hour, made once."""
+        if id(model) not in self._plans:
+            self._plans[id(model)] = _plan(model, self._choosing)
+        return self._plans[id(model)]
+
+    def _logits_at(self, plan: Plan, seen: Seen, theta: Tensor | None = None) -> Tensor:
+        """tau f: ``(T, A, L)``, minus infinity for illegal actions."""
+        w = _layers(self.theta if theta is None else theta, _rows(self.model, self.hops, self.net.width))
+        crowds = torch.as_tensor(seen.crowd[:, :, self._choosing]).transpose(0, 1)
+        near = bounded(crowds, plan.usual).flatten(2)  # (V, L, 2 G)
+        x = torch.cat([near, plan.nodes[:, None].expand(-1, near.shape[1], -1)], 2)
+        now = before = torch.relu(x @ w.first)
+        for own, others in w.rounds:
+            before, now = now, torch.relu(now @ own + _mixed(plan.around, now @ others))
+        size = bounded(torch.as_tensor(seen.sizes.T, dtype=DTYPE), plan.own)  # (T, L, 2)
+        here = size @ w.crowd + (now @ w.here)[self._home]
+        there = _mixed(plan.ends, before @ w.there).unflatten(0, (len(here), -1))
+        hidden = here[:, None] + there + (plan.actions @ w.action)[:, :, None]
+        f = torch.relu(hidden) @ self.net.scale[0]
+        return (self.temperature * f).masked_fill(~self.legal[..., None], -math.inf)
+
+
+def _rows(model: LocalModel, hops: int, width: int) -> list[int]:
+    """How many rows each matrix of :class:`Layers` has, in the order of ``theta``."""
+    groups = len(np.unique(model.groups[model.team_states % model.network.layers]))
+    return [2 * groups + OF_NODES, *([width] * (2 * hops)), CROWD, num_features(model), width, width]
+
+
+def _layers(theta: Tensor, rows: list[int]) -> Layers:
+    first, *rounds, crowd, action, here, there = torch.split(theta[0], rows)
+    return Layers(first, list(zip(rounds[::2], rounds[1::2], strict=True)), crowd, action, here, there)
+
+
+def _mixed(matrix: Tensor, values: Tensor) -> Tensor:
+    """Sparse ``(X, V)`` times ``values (V, L, M)``."""
+    return torch.sparse.mm(matrix, values.flatten(1)).unflatten(1, values.shape[1:])
+
+
+def _sparse(rows: Ints, columns: Ints, values: Floats, shape: tuple[int, int]) -> Tensor:
+    index = torch.as_tensor(np.stack([rows, columns]))
+    return torch.sparse_coo_tensor(index, torch.as_tensor(values), shape, dtype=DTYPE).coalesce()
+
+
+def _plan(model: LocalModel, choosing: Ints) -> Plan:
+    network = model.network
+    groups = (model.groups[:, None] == choosing).astype(np.float64)
+    usual = model.usual_counts.reshape(network.num_nodes, -1) @ groups
+    node = np.arange(network.num_nodes).repeat(network.degrees)
+    cells = len(model.team_states) * model.num_actions
+    return Plan(
+        torch.as_tensor(usual)[:, None],
+        torch.as_tensor(model.usual_counts[model.team_states])[:, None],
+        torch.as_tensor(node_features(model)),
+        torch.as_tensor(action_features(model)),
+        _sparse(node, network.adjacent, 1 / network.degrees[node], (network.num_nodes, network.num_nodes)),
+        _sparse(*leads_to(model), (cells, network.num_nodes)),
+    )
