@@ -185,7 +185,7 @@ def _mixed(matrix: Tensor, values: Tensor) -> Tensor:
 
 def _sparse(rows: Ints, columns: Ints, values: Floats, shape: tuple[int, int]) -> Tensor:
     index = torch.as_tensor(np.stack([rows, columns]))
-    return torch.sparse_coo_tensor(index, torch.as_tensor(values), shape, dtype=DTYPE).coalesce()
+    return torch.sparse_coo_tensor(index, torch.as_tensor(values), shape, dtype=DTYPE, check_invariants=True).coalesce()
 
 
 def _plan(model: LocalModel, choosing: Ints) -> Plan:
