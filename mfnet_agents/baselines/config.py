@@ -12,9 +12,9 @@ from mfnet_envs.simulator import step_bytes
 from mfnet_envs.words import optional_package
 
 if TYPE_CHECKING:
-    from mfnet_agents.baselines.ends import CentralisedAC, IndependentAC
+    from mfnet_agents.baselines.ends import CentralisedAC, GraphAC, IndependentAC
     from mfnet_agents.baselines.mean_field import MFAC, MFQ
-    from mfnet_agents.baselines.ppo import IPPO, MAPPO, PPO, GraphPPO, LocalPPO
+    from mfnet_agents.baselines.ppo import IPPO, MAPPO, PPO, LocalPPO
     from mfnet_agents.baselines.scalable_ac import ScalableAC
     from mfnet_agents.baselines.search import CEM
     from mfnet_envs.model import LocalModel
@@ -181,19 +181,6 @@ class LocalPPOConfig(PPOConfig):
 
 
 @dataclass
-class GraphPPOConfig(LocalPPOConfig):
-    """Teams on local critics, whose policy is one graph network for all nodes."""
-
-    weights: Literal["own", "shared"] = option("shared", "training", PPOConfig.fields()["weights"].metadata["doc"])
-    observe: int | str = option(2, "training", PPOConfig.fields()["observe"].metadata["doc"])
-
-    @classmethod
-    def algorithm_class(cls) -> type[GraphPPO]:
-        found: type[GraphPPO] = _learner("GraphPPO")
-        return found
-
-
-@dataclass
 class ScalableACConfig(BaselineConfig):
     """Tabular Scalable Actor-Critic."""
 
@@ -334,6 +321,25 @@ class CentralisedACConfig(DecNeuralACConfig):
         from mfnet_agents.baselines.ends import CentralisedAC
 
         return CentralisedAC
+
+
+@dataclass
+class GraphACConfig(DecNeuralACConfig):
+    """DEC-NEURAL-AC's costates, with one graph network for all nodes (``policies/graph.py``).
+
+    >>> GraphACConfig().environment("MFNet-Grid-v0").form
+    'costate'
+    """
+
+    weights: Literal["own", "shared"] = option("shared", "training", DecNeuralACConfig.fields()["weights"].metadata["doc"])
+    observe: int | str = option(2, "training", DecNeuralACConfig.fields()["observe"].metadata["doc"])
+
+    @classmethod
+    def algorithm_class(cls) -> type[GraphAC]:
+        optional_package("torch", "agents", "GraphAC")
+        from mfnet_agents.baselines.ends import GraphAC
+
+        return GraphAC
 
 
 @dataclass

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from mfnet_agents import critics, updates
 from mfnet_agents.algorithm import Algorithm, information_of
-from mfnet_agents.baselines.config import GraphPPOConfig, IPPOConfig, LocalPPOConfig, MAPPOConfig, MFACConfig, PPOConfig
+from mfnet_agents.baselines.config import IPPOConfig, LocalPPOConfig, MAPPOConfig, MFACConfig, PPOConfig
 from mfnet_agents.baselines.config_teams import ConsensusACConfig
 from mfnet_agents.baselines.individuals import Crew
 from mfnet_agents.checkpoint import generator_state, set_generator_state
@@ -419,14 +419,6 @@ class LocalPPO(PPO):
     @classmethod
     def config_class(cls) -> type[AlgorithmConfig]:
         return LocalPPOConfig
-
-
-class GraphPPO(PPO):
-    """PPO of teams on local critics, with a graph network for policy."""
-
-    @classmethod
-    def config_class(cls) -> type[AlgorithmConfig]:
-        return GraphPPOConfig
 
 
 def policy_like_ours(

@@ -2,16 +2,17 @@
 
 In the line of Gammelli, Yang, Harrison, Rodrigues, Pereira and Pavone (2021), whose vehicles are rebalanced by graph
 convolutions (Kipf and Welling, 2017) with weights that know no place; each round keeps the own message and the mean of
-the neighbours' apart (Hamilton, Ying and Leskovec, 2017). With x_v the crowds at node v beside usual ones, and its
-place (``places.node_features``),
+the neighbours' apart (Hamilton, Ying and Leskovec, 2017). With x_v the crowds at node v beside usual ones and
+its place (``places.node_features``), and the time of a turn where there is a clock,
 
-    h_v^0 = relu(W x_v),        h_v^l = relu(U_l h_v^{l-1} + W_l mean_{w ~ v} h_w^{l-1}),        l = 1 .. k,
+    h_v^0 = relu(W [x_v, time]),        h_v^l = relu(U_l h_v^{l-1} + W_l mean_{w ~ v} h_w^{l-1}),        l = 1 .. k,
     f(s, a) = M^{-1/2} sum_m b_m relu(A [n_s, phi(s, a)] + B h_v^k + C h_{v'}^{k-1})_m,
 
 v the node of s and v' where the action leads, its chances' mean where it leads to several; phi are the features of
-actions of ``places.py``, by which actions that lead nowhere are told apart. The policy is softmax_a tau f. What v' has heard
-k - 1 hops around it lies within k hops of v: an agent needs no crowd beyond its own ball. Nothing knows the number of a
-node, so weights are executed on any network, and a network with other numbers is played alike.
+actions of ``places.py``, and the number of an action that stays at its node. A, B and C are of the group that s is of; the
+messages are all groups'. The policy is softmax_a tau f. What v' has heard k - 1 hops around it lies within k hops of v: an
+agent needs no crowd beyond its own ball. Nothing knows the number of a node, so weights are executed on any network, and a
+network with other numbers is played alike.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch import Tensor
 
 from mfnet_agents.nets import DTYPE, TwoLayer
 from mfnet_agents.policies.individual import Seen, Weights, bounded, runs
+from mfnet_agents.policies.observing import HARMONICS, waves
 from mfnet_agents.policies.places import AROUND, action_features, leads_to, node_features, num_features
 from mfnet_agents.policies.shared import CROWD, SharedPolicy
 from mfnet_envs.arrays import Floats, Ints
@@ -53,7 +55,7 @@ class Layers(NamedTuple):
     """The matrices of ``theta (1, d, M)``, whose rows they are, all with M columns.
 
     Attributes:
-        first: W; rounds: the pairs (U_l, W_l); crowd, action: A; here: B; there: C.
+        first: W; rounds: the pairs (U_l, W_l); crowd, action: A; here: B; there: C, one for each kind ``(G, ., M)``.
     """
 
     first: Tensor
@@ -72,9 +74,10 @@ class GraphPolicy(SharedPolicy):
     """
 
     def __init__(self, model: LocalModel, net: TwoLayer, temperature: float, *, hops: int, clock: bool) -> None:
-        self.hops = hops
+        self.hops, self._rows = hops, _rows(model, hops, net.width, clock=clock)
         self._plans: dict[int, Plan] = {}
-        self._choosing: Ints = np.unique(model.groups[model.team_states % model.network.layers])
+        self._choosing, kind = np.unique(model.groups[model.team_states % model.network.layers], return_inverse=True)
+        self._kind = torch.as_tensor(kind)
         self._home = torch.as_tensor(model.network.node_of[model.team_states])
         super().__init__(model, net, temperature, clock=clock)
 
@@ -83,22 +86,26 @@ class GraphPolicy(SharedPolicy):
         cls, model: LocalModel, key: np.random.SeedSequence, width: int, temperature: float, *, hops: int, clock: bool
     ) -> Self:
         """Such a policy that begins uniform: neurons of f are paired, each matrix is drawn for the length of its input."""
-        rows = _rows(model, hops, width)
+        rows = _rows(model, hops, width, clock=clock)
         net = TwoLayer.keyed(key, np.arange(1), sum(rows), width, symmetric=True)
         *hidden, crowd, action, here, there = rows
-        last = crowd + action + here + there
+        kinds = crowd // CROWD
+        last = (crowd + action + here + there) // kinds
         inputs = [hidden[0], *(2 * width for _ in hidden[1:]), *(last for _ in range(4))]
         gain = [math.sqrt(sum(rows) / fan) for fan in inputs]
         grown = net.start * torch.tensor(np.repeat(gain, rows), dtype=DTYPE)[:, None]
         return cls(model, TwoLayer(net.signs, grown), temperature, hops=hops, clock=clock)
 
     def on(self, model: LocalModel) -> Self:
-        mine, theirs = (num_features(each) for each in (self.model, model))
-        groups = len(np.unique(model.groups[model.team_states % model.network.layers]))
-        if (mine, len(self._choosing)) != (theirs, groups):
+        if _rows(model, self.hops, self.net.width, clock=self.clock) != self._rows:
             raise ValueError(
-                f"the graph network was learnt for {len(self._choosing)} groups that have a choice at a node, and that "
-                f"model has {groups}"
+                "the graph network was learnt for other inputs than that model has: its states that have a choice fall "
+                "into another number of groups, or others of its actions stay at their node"
+            )
+        if self.clock and model.period != self.model.period:
+            raise ValueError(
+                f"the graph network reads a clock whose turn is {self.model.period} steps, and that of the other model "
+                f"is {model.period}"
             )
         return self._with_weights(type(self)(model, self.net, self.temperature, hops=self.hops, clock=self.clock))
 
@@ -152,30 +159,42 @@ class GraphPolicy(SharedPolicy):
 
     def _logits_at(self, plan: Plan, seen: Seen, theta: Tensor | None = None) -> Tensor:
         """tau f: ``(T, A, L)``, minus infinity for illegal actions."""
-        w = _layers(self.theta if theta is None else theta, _rows(self.model, self.hops, self.net.width))
+        w = _layers(self.theta if theta is None else theta, self._rows)
         crowds = torch.as_tensor(seen.crowd[:, :, self._choosing]).transpose(0, 1)
         near = bounded(crowds, plan.usual).flatten(2)  # (V, L, 2 G)
-        x = torch.cat([near, plan.nodes[:, None].expand(-1, near.shape[1], -1)], 2)
+        parts = [near, plan.nodes[:, None].expand(-1, near.shape[1], -1)]
+        if self.clock:
+            parts.append(waves(seen.clock, self.model.period).expand(len(near), -1, -1))
+        x = torch.cat(parts, 2)
         now = before = torch.relu(x @ w.first)
         for own, others in w.rounds:
             before, now = now, torch.relu(now @ own + _mixed(plan.around, now @ others))
         size = bounded(torch.as_tensor(seen.sizes.T, dtype=DTYPE), plan.own)  # (T, L, 2)
-        here = size @ w.crowd + (now @ w.here)[self._home]
-        there = _mixed(plan.ends, before @ w.there).unflatten(0, (len(here), -1))
-        hidden = here[:, None] + there + (plan.actions @ w.action)[:, :, None]
+        here = size @ w.crowd[self._kind] + _by_kind(now, w.here)[self._kind * len(now) + self._home]
+        there = _mixed(plan.ends, _by_kind(before, w.there)).unflatten(0, (len(here), -1))
+        hidden = here[:, None] + there + (plan.actions @ w.action[self._kind])[:, :, None]
         f = torch.relu(hidden) @ self.net.scale[0]
         return (self.temperature * f).masked_fill(~self.legal[..., None], -math.inf)
 
 
-def _rows(model: LocalModel, hops: int, width: int) -> list[int]:
+def _rows(model: LocalModel, hops: int, width: int, *, clock: bool) -> list[int]:
     """How many rows each matrix of :class:`Layers` has, in the order of ``theta``."""
     groups = len(np.unique(model.groups[model.team_states % model.network.layers]))
-    return [2 * groups + OF_NODES, *([width] * (2 * hops)), CROWD, num_features(model), width, width]
+    actions = num_features(model) + len(_in_place(model))
+    last = [groups * rows for rows in (CROWD, actions, width, width)]
+    return [2 * groups + OF_NODES + 2 * HARMONICS * clock, *([width] * (2 * hops)), *last]
 
 
 def _layers(theta: Tensor, rows: list[int]) -> Layers:
     first, *rounds, crowd, action, here, there = torch.split(theta[0], rows)
-    return Layers(first, list(zip(rounds[::2], rounds[1::2], strict=True)), crowd, action, here, there)
+    kinds = len(crowd) // CROWD
+    last = (each.unflatten(0, (kinds, -1)) for each in (crowd, action, here, there))
+    return Layers(first, list(zip(rounds[::2], rounds[1::2], strict=True)), *last)
+
+
+def _by_kind(messages: Tensor, weights: Tensor) -> Tensor:
+    """``(G V, L, M)``: ``messages (V, L, M)`` as each kind ``weights (G, M, M)`` reads them."""
+    return (messages @ weights[:, None]).flatten(0, 1)
 
 
 def _mixed(matrix: Tensor, values: Tensor) -> Tensor:
@@ -188,17 +207,35 @@ def _sparse(rows: Ints, columns: Ints, values: Floats, shape: tuple[int, int]) -
     return torch.sparse_coo_tensor(index, torch.as_tensor(values), shape, dtype=DTYPE, check_invariants=True).coalesce()
 
 
+def _in_place(model: LocalModel) -> Ints:
+    """The actions that lead from no state to another node: what tells them apart everywhere is their number."""
+    cells, to, chances = leads_to(model.at(0))
+    teams, actions = np.divmod(cells, model.num_actions)
+    away = chances * (to != model.network.node_of[model.team_states[teams]]) * model.legal[model.team_states[teams], actions]
+    stays = np.bincount(actions, away, model.num_actions) == 0
+    return np.flatnonzero(stays & model.legal[model.team_states].any(0))
+
+
+def _told_apart(model: LocalModel) -> Floats:
+    """``(T, A, F)``: the features of actions, and the numbers of those that are no moves."""
+    features, numbers = action_features(model), np.eye(model.num_actions)[:, _in_place(model)]
+    return np.concatenate([features, np.broadcast_to(numbers, (len(features), *numbers.shape))], 2)
+
+
 def _plan(model: LocalModel, choosing: Ints) -> Plan:
     network = model.network
     groups = (model.groups[:, None] == choosing).astype(np.float64)
     usual = model.usual_counts.reshape(network.num_nodes, -1) @ groups
     node = np.arange(network.num_nodes).repeat(network.degrees)
-    cells = len(model.team_states) * model.num_actions
+    kind = np.searchsorted(choosing, model.groups[model.team_states % network.layers])
+    cells, to, chances = leads_to(model)
+    to = kind[cells // model.num_actions] * network.num_nodes + to
+    shape = len(model.team_states) * model.num_actions, len(choosing) * network.num_nodes
     return Plan(
         torch.as_tensor(usual)[:, None],
         torch.as_tensor(model.usual_counts[model.team_states])[:, None],
         torch.as_tensor(node_features(model)),
-        torch.as_tensor(action_features(model)),
+        torch.as_tensor(_told_apart(model)),
         _sparse(node, network.adjacent, 1 / network.degrees[node], (network.num_nodes, network.num_nodes)),
-        _sparse(*leads_to(model), (cells, network.num_nodes)),
+        _sparse(cells, to, chances, shape),
     )
