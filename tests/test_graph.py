@@ -1,5 +1,6 @@
 """A graph network with shared weights: its equations, what it hears, where else it is executed, and what it learns."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import pytest
 import torch
 
 import mfnet_envs
-from mfnet_agents import Algorithm, registry
+from mfnet_agents import Algorithm, registry, runs
 from mfnet_agents.cli import main
-from mfnet_agents.nets import DTYPE
+from mfnet_agents.comparison.contenders import information_of
 from mfnet_agents.policies.graph import GraphPolicy, _in_place
 from mfnet_agents.policies.individual import Seen
 from mfnet_agents.policies.places import action_features, leads_to, node_features
+from mfnet_envs import save_policy
 from mfnet_envs.evaluate import evaluate
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.model import LocalModel
@@ -64,9 +66,7 @@ def test_the_equations_of_one_agent_node_by_node() -> None:
     model = mfnet_envs.make_model(GRID, graph=TOWN, demand=np.arange(1.0, 13.0), population=66)
     policy, counts = graph_policy(model, clock=False), counts_of(model, 1)[0]
     w = policy.theta[0].numpy()
-    crowd = lambda n, usual: [  # noqa: E731
-        min(n / usual, 4) / 2 - 0.5, np.log1p(min(n / usual, 4)) - 0.7
-    ]  # fmt: skip
+    crowd = lambda n, usual: np.array([min(n / usual, 4) / 2 - 0.5, np.log1p(min(n / usual, 4)) - 0.7])  # noqa: E731
     places, usual = node_features(model), np.maximum(model.usual_counts, 1)
     stays = np.arange(model.num_actions) == 0  # beside the features, the only action that is no move
     phi = np.concatenate([action_features(model), np.tile(stays[:, None], (12, 1, 1))], 2)
@@ -81,9 +81,9 @@ def test_the_equations_of_one_agent_node_by_node() -> None:
     for v in range(12):
         legal = np.flatnonzero(model.legal[v])
         hidden = [
-            np.array(crowd(counts[v], usual[v])) @ size + phi[v, a] @ action + h2[v] @ here + h1[model.moves[v, a]] @ there
+            h2[v] @ here + h1[model.moves[v, a]] @ there + phi[v, a] @ action + crowd(counts[v], usual[v]) @ size
             for a in legal
-        ]  # fmt: skip
+        ]
         odds = np.exp(1.3 * relu(np.array(hidden)) @ scale)
         np.testing.assert_allclose(pi[v, legal], odds / odds.sum(), atol=1e-12)
     assert pi.std() > 0.1
@@ -173,7 +173,7 @@ def test_weights_of_the_day_act_by_the_hour() -> None:
     assert np.abs(pi[:2] - policy.teams(counts, t)).max() < 1e-12
     assert np.abs(pi[2:] - policy.teams(counts, 0)).max() < 1e-12
     assert np.abs(pi[:2] - pi[2:]).max() > 0.01
-    with pytest.raises(ValueError, match="reads a clock whose turn is .* steps, and that of the other model is None"):
+    with pytest.raises(ValueError, match=r"reads a clock whose turn is .* steps, and that of the other model is None"):
         policy.on(mfnet_envs.make_model(NYC, hour=8, weekday="monday"))
 
 
@@ -193,8 +193,8 @@ def test_actions_that_stay_are_told_apart_by_their_number(env: str) -> None:
 
 
 def test_hearing_is_worth_something_in_an_exact_game() -> None:
-    """Three agents on a line, enumerated: what a central planner gets is 8.439, and policies that see their own node
-    get 7.653 after as many steps (seed 0); on each of the seeds 0 .. 2 the graph network is within 3 % of the planner."""
+    """Three agents on a line, enumerated: a central planner gets 8.439; policies that see their own node got 7.653
+    after twice as many steps, and the graph network comes within 4 % of the planner."""
     algo = trained(config("GraphAC", env_config=LINE, steps=5120))
     game = ExactGame(algo.model)
     best = float(game.optimal_values() @ game.initial)
@@ -202,28 +202,55 @@ def test_hearing_is_worth_something_in_an_exact_game() -> None:
     assert 0.96 * best < game.objective(algo.policy) < best
 
 
-def test_it_beats_what_it_is_told_of_the_planner() -> None:
-    """The heuristic by a linear programme, which knows the demand: on the grid after 1,536 steps."""
-    algo = trained(config("GraphAC", steps=1536))
-    known = algo.model.heuristics()["threshold_lp"]
-    mine, best = (evaluate(algo.model, one, worlds=32)["headline_mean"] for one in (algo.policy, known))
-    assert mine > best
-
-
 # -- elsewhere
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on a 4 x 4 grid."""
-    out = tmp_path_factory.mktemp("graph") / "run"
-    arguments = ["train", GRID, "--algorithm", "GraphAC", "--population", "64", "--env", "rows=4", "cols=4"]
-    assert main([*arguments, "--steps", "1536", "--worlds", "8", "--out", str(out), "--no-tensorboard"]) == 0
-    return out
+def test_the_same_weights_play_another_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Trained on 5 x 5 and above the heuristic of a linear programme that knows the demand; on 7 x 7, where nothing was
+    learnt, above that of there; and the command plays the very same policy."""
+    algo = trained(config("GraphAC", steps=1536))
+    for there in (algo.model, mfnet_envs.make_model(GRID, rows=7, cols=7, population=196)):
+        known, moved = there.heuristics()["threshold_lp"], algo.policy.on(there)
+        mine, best, random = (
+            evaluate(there, one, worlds=16)["headline_mean"] for one in (moved, known, uniform(there))
+        )
+        assert mine > best > random + 1
+    kept = algo.save_to_path(tmp_path / "kept")
+    on = ["--on", "rows=2", "cols=3", "population=24", "--worlds", "8", "--no-heuristics", "--json"]
+    assert main(["evaluate", kept, *on]) == 0
+    found = json.loads(capsys.readouterr().out)["policies"]["learnt"]["value"]
+    small = mfnet_envs.make_model(GRID, rows=2, cols=3, population=24)
+    assert found == evaluate(small, algo.policy.on(small), worlds=8, seed=runs.REPORT_SEED)["headline_mean"]
 
 
-def test_the_same_weights_play_another_network(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Trained on 4 x 4 and executed on 7 x 7 with three times the drivers: closer to the bound than the heuristic."""
-    on = ["evaluate", str(run), "--on", "rows=7", "cols=7", "population=196", "--worlds", "16"]
-    assert main(on) == 0
-    print(capsys.readouterr().out)
+def test_other_kinds_of_states_need_other_weights() -> None:
+    policy = graph_policy(mfnet_envs.make_model("MFNet-SIS-v0"), clock=False)
+    with pytest.raises(ValueError, match="fall into another number of groups, or others of its actions stay"):
+        policy.on(mfnet_envs.make_model(GRID))
+
+
+# -- as an algorithm
+
+
+def test_it_goes_on_from_a_checkpoint_bit_for_bit(tmp_path: Path) -> None:
+    first = config("GraphAC").env_runners(**SMALL).build_algo()
+    first.train()
+    again = Algorithm.from_checkpoint(first.save_to_path(tmp_path / "one"))
+    assert type(again) is type(first) and again.information == "2 hops" and information_of(again) == "k hops"
+    results = [algo.train()["learners"] for algo in (first, again)]
+    assert results[0] == results[1] and torch.equal(first.policy.theta, again.policy.theta)
+    assert "reward and kernel everywhere" in first.needs
+
+
+def test_no_parts_no_table_and_no_score_of_sizes_alone() -> None:
+    model = mfnet_envs.make_model(GRID, population=10)
+    policy, sizes = graph_policy(model), np.zeros((1, 25), int)
+    with pytest.raises(TypeError, match="num_parts must be 1"):
+        policy.part(slice(0, 1))
+    with pytest.raises(TypeError, match="take score_along"):
+        policy.weighted_score(sizes, np.zeros((1, 25, 5), int), torch.zeros(1, 25))
+    with pytest.raises(TypeError, match=r"take shares\(\)"):
+        policy.log_prob(sizes, np.zeros((1, 25, 5), int))
+    with pytest.raises(ValueError, match="more than the size of its own team"):
+        save_policy(policy, "never.npz")
+    assert policy.by_size(3, 0, 1) is None

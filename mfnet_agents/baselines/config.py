@@ -331,7 +331,9 @@ class GraphACConfig(DecNeuralACConfig):
     'costate'
     """
 
-    weights: Literal["own", "shared"] = option("shared", "training", DecNeuralACConfig.fields()["weights"].metadata["doc"])
+    weights: Literal["own", "shared"] = option(
+        "shared", "training", DecNeuralACConfig.fields()["weights"].metadata["doc"]
+    )
     observe: int | str = option(2, "training", DecNeuralACConfig.fields()["observe"].metadata["doc"])
 
     @classmethod

@@ -2,17 +2,17 @@
 
 In the line of Gammelli, Yang, Harrison, Rodrigues, Pereira and Pavone (2021), whose vehicles are rebalanced by graph
 convolutions (Kipf and Welling, 2017) with weights that know no place; each round keeps the own message and the mean of
-the neighbours' apart (Hamilton, Ying and Leskovec, 2017). With x_v the crowds at node v beside usual ones and
-its place (``places.node_features``), and the time of a turn where there is a clock,
+the neighbours' apart (Hamilton, Ying and Leskovec, 2017). With x_v the crowds at node v beside usual ones, its place
+(``places.node_features``) and, where there is a clock, the time of a turn,
 
-    h_v^0 = relu(W [x_v, time]),        h_v^l = relu(U_l h_v^{l-1} + W_l mean_{w ~ v} h_w^{l-1}),        l = 1 .. k,
+    h_v^0 = relu(W x_v),        h_v^l = relu(U_l h_v^{l-1} + W_l mean_{w ~ v} h_w^{l-1}),        l = 1 .. k,
     f(s, a) = M^{-1/2} sum_m b_m relu(A [n_s, phi(s, a)] + B h_v^k + C h_{v'}^{k-1})_m,
 
 v the node of s and v' where the action leads, its chances' mean where it leads to several; phi are the features of
-actions of ``places.py``, and the number of an action that stays at its node. A, B and C are of the group that s is of; the
-messages are all groups'. The policy is softmax_a tau f. What v' has heard k - 1 hops around it lies within k hops of v: an
-agent needs no crowd beyond its own ball. Nothing knows the number of a node, so weights are executed on any network, and a
-network with other numbers is played alike.
+actions of ``places.py``, and the number of an action that stays at its node. A, B and C are of the group that s is of;
+the messages are everybody's. The policy is softmax_a tau f. What v' has heard k - 1 hops around it lies within k hops
+of v: an agent needs no crowd beyond its own ball. Nothing knows the number of a node, so weights are executed on any
+network, and a network with other numbers is played alike.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class GraphPolicy(SharedPolicy):
     def made(
         cls, model: LocalModel, key: np.random.SeedSequence, width: int, temperature: float, *, hops: int, clock: bool
     ) -> Self:
-        """Such a policy that begins uniform: neurons of f are paired, each matrix is drawn for the length of its input."""
+        """Such a policy that begins uniform: neurons are paired, each matrix is drawn for the length of its input."""
         rows = _rows(model, hops, width, clock=clock)
         net = TwoLayer.keyed(key, np.arange(1), sum(rows), width, symmetric=True)
         *hidden, crowd, action, here, there = rows
@@ -211,9 +211,9 @@ def _in_place(model: LocalModel) -> Ints:
     """The actions that lead from no state to another node: what tells them apart everywhere is their number."""
     cells, to, chances = leads_to(model.at(0))
     teams, actions = np.divmod(cells, model.num_actions)
-    away = chances * (to != model.network.node_of[model.team_states[teams]]) * model.legal[model.team_states[teams], actions]
-    stays = np.bincount(actions, away, model.num_actions) == 0
-    return np.flatnonzero(stays & model.legal[model.team_states].any(0))
+    state, legal = model.team_states[teams], model.legal[model.team_states]
+    away = (to != model.network.node_of[state]) & legal[teams, actions] & (chances > 0)
+    return np.flatnonzero((np.bincount(actions, away, model.num_actions) == 0) & legal.any(0))
 
 
 def _told_apart(model: LocalModel) -> Floats:
