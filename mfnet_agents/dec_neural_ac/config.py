@@ -114,7 +114,10 @@ class DecNeuralACConfig(AlgorithmConfig):
         "costate in practical, but v where a critic's option is set or teams draw together",
     )
     observe: int | str = option(
-        "own", "training", "what a policy sees: own, its own team (3); k: also all crowds within k hops (costate form)"
+        "own",
+        "training",
+        "what a policy sees: own, its own team (3); k: also all crowds within k hops (costate form), by a "
+        "graph network where weights are shared",
     )
     clock: bool | str = option(
         AUTO, "training", "policies see the time of the turn (costate form); auto: where the model reads a clock"
