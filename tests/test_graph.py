@@ -129,7 +129,7 @@ def test_numbers_of_nodes_mean_nothing() -> None:
     assert np.ptp(odds[0][odds[0] > 0]) > 0.1
 
 
-@pytest.mark.parametrize("hops", [1, 2, 3])
+@pytest.mark.parametrize("hops", [0, 1, 2, 3])
 @pytest.mark.parametrize("env", [GRID, "MFNet-SIS-v0"])
 def test_it_hears_k_hops_and_no_further(env: str, hops: int) -> None:
     """An agent more at a node changes what is done within k hops of it, not by one bit elsewhere."""

@@ -250,7 +250,7 @@ def make_policy(model: LocalModel, settings: DecNeuralACConfig, key: np.random.S
     if sees_more:
         count, inputs = ObservingPolicy.networks(model, hops, clock)
     width, symmetric = int(settings.actor_width), bool(settings.symmetric_start)
-    if settings.weights == "shared" and hops:
+    if settings.weights == "shared" and hops is not None:
         return GraphPolicy.made(model, key, width, settings.temperature, hops=hops, clock=clock)
     if settings.weights == "shared":
         net = TwoLayer.keyed(key, np.arange(1), SharedPolicy.width_of_inputs(model), width, symmetric=symmetric)

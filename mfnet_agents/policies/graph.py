@@ -6,7 +6,7 @@ the neighbours' apart (Hamilton, Ying and Leskovec, 2017). With x_v the crowds a
 (``places.node_features``) and, where there is a clock, the time of a turn,
 
     h_v^0 = relu(W x_v),        h_v^l = relu(U_l h_v^{l-1} + W_l mean_{w ~ v} h_w^{l-1}),        l = 1 .. k,
-    f(s, a) = M^{-1/2} sum_m b_m relu(A [n_s, phi(s, a)] + B h_v^k + C h_{v'}^{k-1})_m,
+    f(s, a) = M^{-1/2} sum_m b_m relu(A [n_s, phi(s, a)] + B h_v^k + C h_{v'}^{k-1})_m,        h^{-1} = 0,
 
 v the node of s and v' where the action leads, its chances' mean where it leads to several; phi are the features of
 actions of ``places.py``, and the number of an action that stays at its node. A, B and C are of the group that s is of;
@@ -67,10 +67,12 @@ class Layers(NamedTuple):
 
 
 class GraphPolicy(SharedPolicy):
-    """pi(a | s, n_s, crowds within k hops) by one graph network.
+    """pi(a | s, n_s, crowds within k hops) by one graph network: ``theta (1, d, M)``, see :class:`Layers`.
+
+    It has no :meth:`answers`: costates leave out what agents elsewhere make of a crowd that they hear.
 
     Args:
-        hops: k, at least 1. clock: as of :class:`SharedPolicy`.
+        hops: k; 0 hears all groups at the own node. clock: whether hours are told apart, and the time is seen.
     """
 
     def __init__(self, model: LocalModel, net: TwoLayer, temperature: float, *, hops: int, clock: bool) -> None:
@@ -166,7 +168,8 @@ class GraphPolicy(SharedPolicy):
         if self.clock:
             parts.append(waves(seen.clock, self.model.period).expand(len(near), -1, -1))
         x = torch.cat(parts, 2)
-        now = before = torch.relu(x @ w.first)
+        now = torch.relu(x @ w.first)
+        before = torch.zeros_like(now)  # who hears no hop hears nothing of where an action leads
         for own, others in w.rounds:
             before, now = now, torch.relu(now @ own + _mixed(plan.around, now @ others))
         size = bounded(torch.as_tensor(seen.sizes.T, dtype=DTYPE), plan.own)  # (T, L, 2)
