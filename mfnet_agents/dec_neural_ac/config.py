@@ -305,8 +305,9 @@ class DecNeuralACConfig(AlgorithmConfig):
             chosen["clock"] = form == "costate" and model.period is not None
         if chosen.get("sampling") == "by criterion":
             chosen["sampling"] = "restart" if model.headline.criterion == "discounted" else "stationary"
-        hears = self.observe != "own" and self.weights == "own"
-        chosen |= {"actor_width": HEARING_WIDTH} if hears and "actor_width" in chosen else {}
+        hears = self.observe != "own"
+        apart = hears and self.weights == "own"  # a network of each action
+        chosen |= {"actor_width": HEARING_WIDTH} if apart and "actor_width" in chosen else {}
         if chosen.get("actor_lr") == "by model":
             for_ever = model.headline.criterion != "discounted" and model.episode_steps is None
             step = EN_ROUTE_LR if for_ever and model.transit.any() else COSTATE_LR

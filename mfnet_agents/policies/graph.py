@@ -76,7 +76,7 @@ class GraphPolicy(SharedPolicy):
     """
 
     def __init__(self, model: LocalModel, net: TwoLayer, temperature: float, *, hops: int, clock: bool) -> None:
-        self.hops, self._rows = hops, _rows(model, hops, net.width, clock=clock)
+        self.hops, self._lengths = hops, _lengths(model, hops, net.width, clock=clock)
         self._plans: dict[int, Plan] = {}
         self._choosing, kind = np.unique(model.groups[model.team_states % model.network.layers], return_inverse=True)
         self._kind = torch.as_tensor(kind)
@@ -88,7 +88,7 @@ class GraphPolicy(SharedPolicy):
         cls, model: LocalModel, key: np.random.SeedSequence, width: int, temperature: float, *, hops: int, clock: bool
     ) -> Self:
         """Such a policy that begins uniform: neurons are paired, each matrix is drawn for the length of its input."""
-        rows = _rows(model, hops, width, clock=clock)
+        rows = _lengths(model, hops, width, clock=clock)
         net = TwoLayer.keyed(key, np.arange(1), sum(rows), width, symmetric=True)
         *hidden, crowd, action, here, there = rows
         kinds = crowd // CROWD
@@ -99,7 +99,7 @@ class GraphPolicy(SharedPolicy):
         return cls(model, TwoLayer(net.signs, grown), temperature, hops=hops, clock=clock)
 
     def on(self, model: LocalModel) -> Self:
-        if _rows(model, self.hops, self.net.width, clock=self.clock) != self._rows:
+        if _lengths(model, self.hops, self.net.width, clock=self.clock) != self._lengths:
             raise ValueError(
                 "the graph network was learnt for other inputs than that model has: its states that have a choice fall "
                 "into another number of groups, or others of its actions stay at their node"
@@ -161,7 +161,7 @@ class GraphPolicy(SharedPolicy):
 
     def _logits_at(self, plan: Plan, seen: Seen, theta: Tensor | None = None) -> Tensor:
         """tau f: ``(T, A, L)``, minus infinity for illegal actions."""
-        w = _layers(self.theta if theta is None else theta, self._rows)
+        w = _layers(self.theta if theta is None else theta, self._lengths)
         crowds = torch.as_tensor(seen.crowd[:, :, self._choosing]).transpose(0, 1)
         near = bounded(crowds, plan.usual).flatten(2)  # (V, L, 2 G)
         parts = [near, plan.nodes[:, None].expand(-1, near.shape[1], -1)]
@@ -174,13 +174,13 @@ class GraphPolicy(SharedPolicy):
             before, now = now, torch.relu(now @ own + _mixed(plan.around, now @ others))
         size = bounded(torch.as_tensor(seen.sizes.T, dtype=DTYPE), plan.own)  # (T, L, 2)
         here = size @ w.crowd[self._kind] + _by_kind(now, w.here)[self._kind * len(now) + self._home]
-        there = _mixed(plan.ends, _by_kind(before, w.there)).unflatten(0, (len(here), -1))
+        there = _mixed(plan.ends, _by_kind(before, w.there)).reshape(len(here), -1, *here.shape[1:])
         hidden = here[:, None] + there + (plan.actions @ w.action[self._kind])[:, :, None]
         f = torch.relu(hidden) @ self.net.scale[0]
         return (self.temperature * f).masked_fill(~self.legal[..., None], -math.inf)
 
 
-def _rows(model: LocalModel, hops: int, width: int, *, clock: bool) -> list[int]:
+def _lengths(model: LocalModel, hops: int, width: int, *, clock: bool) -> list[int]:
     """How many rows each matrix of :class:`Layers` has, in the order of ``theta``."""
     groups = len(np.unique(model.groups[model.team_states % model.network.layers]))
     actions = num_features(model) + len(_in_place(model))
@@ -191,7 +191,7 @@ def _rows(model: LocalModel, hops: int, width: int, *, clock: bool) -> list[int]
 def _layers(theta: Tensor, rows: list[int]) -> Layers:
     first, *rounds, crowd, action, here, there = torch.split(theta[0], rows)
     kinds = len(crowd) // CROWD
-    last = (each.unflatten(0, (kinds, -1)) for each in (crowd, action, here, there))
+    last = (each.reshape(kinds, -1, each.shape[1]) for each in (crowd, action, here, there))
     return Layers(first, list(zip(rounds[::2], rounds[1::2], strict=True)), *last)
 
 
@@ -202,7 +202,8 @@ def _by_kind(messages: Tensor, weights: Tensor) -> Tensor:
 
 def _mixed(matrix: Tensor, values: Tensor) -> Tensor:
     """Sparse ``(X, V)`` times ``values (V, L, M)``."""
-    return torch.sparse.mm(matrix, values.flatten(1)).unflatten(1, values.shape[1:])
+    mixed: Tensor = torch.sparse.mm(matrix, values.flatten(1))
+    return mixed.reshape(-1, *values.shape[1:])
 
 
 def _sparse(rows: Ints, columns: Ints, values: Floats, shape: tuple[int, int]) -> Tensor:
