@@ -16,7 +16,7 @@ from mfnet_envs.words import did_you_mean
 
 ConfigClass = type[AlgorithmConfig]
 _BASELINES = (
-    "CEM", "CentralisedAC", "IndependentAC", "IPPO", "LocalPPO", "MAPPO", "MFAC", "MFQ", "ScalableAC",
+    "CEM", "CentralisedAC", "GraphAC", "IndependentAC", "IPPO", "LocalPPO", "MAPPO", "MFAC", "MFQ", "ScalableAC",
 )  # fmt: skip
 _OF_TEAMS = ("ConsensusAC", "QMIX", "VDN")
 _CONFIGS: dict[str, ConfigClass | str] = {

@@ -152,6 +152,7 @@ def test_learners_of_the_common_good_find_the_optimum(kind: type[PPOConfig]) -> 
         (IPPOConfig, {"weights": "shared", "reward": "shared", "entropy": 0.01}),
         (MAPPOConfig, {"observe": 1}),
         (LocalPPOConfig, {}),
+        (LocalPPOConfig, {"weights": "shared", "observe": 2}),
     ],
 )
 def test_resumed_bit_for_bit(kind: type[PPOConfig], options: dict[str, Any], tmp_path: Path) -> None:
@@ -181,7 +182,6 @@ def test_a_clock_is_seen_where_there_is_one() -> None:
         ({"critic_width": 7}, "critic_width must be an even number"),
         ({"credit_hops": 2}, "set view='teams' and reward='own'"),
         ({"view": "teams", "critic_hops": None}, "set reward='shared'"),
-        ({"weights": "shared", "observe": 1}, "set observe='own'"),
     ],
 )
 def test_a_wrong_option_is_one_sentence(options: dict[str, Any], words: str) -> None:

@@ -264,7 +264,6 @@ def test_what_reads_the_crowd_can_be_imitated_by_shared_weights() -> None:
         ({"weights": "shared", "critic_form": "v"}, "weights='shared' needs critic_form='costate'"),
         ({"weights": "shared", "hops": 2}, "weights='shared' needs critic_form='costate'"),
         ({"weights": "shared", "mode": "paper"}, "weights='shared' needs critic_form='costate'"),
-        ({"weights": "shared", "observe": 1}, "set observe='own'"),
         ({"weights": "shared", "crowd_input": "scaled"}, "not by 'scaled'"),
         ({"weights": "common"}, "weights"),
         ({"start": "lp", "policy": "tilted"}, "start='lp' needs policy='individual'"),

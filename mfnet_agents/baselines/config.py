@@ -12,7 +12,7 @@ from mfnet_envs.simulator import step_bytes
 from mfnet_envs.words import optional_package
 
 if TYPE_CHECKING:
-    from mfnet_agents.baselines.ends import CentralisedAC, IndependentAC
+    from mfnet_agents.baselines.ends import CentralisedAC, GraphAC, IndependentAC
     from mfnet_agents.baselines.mean_field import MFAC, MFQ
     from mfnet_agents.baselines.ppo import IPPO, MAPPO, PPO, LocalPPO
     from mfnet_agents.baselines.scalable_ac import ScalableAC
@@ -117,11 +117,6 @@ class PPOConfig(BaselineConfig):
         if (self.view, self.reward, self.critic_hops) == ("teams", "own", None):
             raise ConfigError(
                 "a critic of the whole network (critic_hops=None) values what all earn; set reward='shared'"
-            )
-        if self.weights == "shared" and self.observe != "own":
-            raise ConfigError(
-                f"observe={self.observe!r} shows the neighbours in each node's own order, which weights='shared' "
-                "cannot read; set observe='own'"
             )
 
     def must_fit(self, model: LocalModel) -> None:
@@ -326,6 +321,27 @@ class CentralisedACConfig(DecNeuralACConfig):
         from mfnet_agents.baselines.ends import CentralisedAC
 
         return CentralisedAC
+
+
+@dataclass
+class GraphACConfig(DecNeuralACConfig):
+    """DEC-NEURAL-AC's costates, with one graph network for all nodes (``policies/graph.py``).
+
+    >>> GraphACConfig().environment("MFNet-Grid-v0").form
+    'costate'
+    """
+
+    weights: Literal["own", "shared"] = option(
+        "shared", "training", DecNeuralACConfig.fields()["weights"].metadata["doc"]
+    )
+    observe: int | str = option(2, "training", DecNeuralACConfig.fields()["observe"].metadata["doc"])
+
+    @classmethod
+    def algorithm_class(cls) -> type[GraphAC]:
+        optional_package("torch", "agents", "GraphAC")
+        from mfnet_agents.baselines.ends import GraphAC
+
+        return GraphAC
 
 
 @dataclass

@@ -30,6 +30,7 @@ from mfnet_agents.dec_neural_ac.sampling import Rollout, Sampler
 from mfnet_agents.nets import TwoLayer, project
 from mfnet_agents.policies.energy import CompositionPolicy, EnergyPolicy, check_enumerable
 from mfnet_agents.policies.energy_sampled import SampledEnergyPolicy
+from mfnet_agents.policies.graph import GraphPolicy
 from mfnet_agents.policies.individual import IndividualPolicy, LearnedPolicy
 from mfnet_agents.policies.observing import ObservingPolicy
 from mfnet_agents.policies.shared import SharedPolicy
@@ -194,7 +195,7 @@ class DecNeuralAC(Algorithm):
         settings = self.config.resolved(self.model)
         teams, nodes, states = len(self.model.team_states), self.model.network.num_nodes, self.model.network.num_states
         networks = 1 if settings.weights == "shared" else teams
-        networks *= self.model.num_actions if settings.observe != "own" else 1
+        networks *= self.model.num_actions if settings.observe != "own" and settings.weights == "own" else 1
         sizes: dict[str, tuple[int, ...]] = {"actor_signs": (networks, int(settings.actor_width))}
         worlds = int(settings.num_envs_per_env_runner)
         if settings.form != "costate":
@@ -256,6 +257,8 @@ def make_policy(model: LocalModel, settings: DecNeuralACConfig, key: np.random.S
     if sees_more:
         count, inputs = ObservingPolicy.networks(model, hops, clock)
     width, symmetric = int(settings.actor_width), bool(settings.symmetric_start)
+    if settings.weights == "shared" and hops is not None:
+        return GraphPolicy.made(model, key, width, settings.temperature, hops=hops, clock=clock)
     if settings.weights == "shared":
         net = TwoLayer.keyed(key, np.arange(1), SharedPolicy.width_of_inputs(model), width, symmetric=symmetric)
         return SharedPolicy(model, net, settings.temperature, clock=clock)

@@ -115,7 +115,10 @@ class DecNeuralACConfig(AlgorithmConfig):
         "costate in practical, but v where a critic's option is set or teams draw together",
     )
     observe: int | str = option(
-        "own", "training", "what a policy sees: own, its own team (3); k: also all crowds within k hops (costate form)"
+        "own",
+        "training",
+        "what a policy sees: own, its own team (3); k: also all crowds within k hops (costate form), by a "
+        "graph network where weights are shared",
     )
     clock: bool | str = option(
         AUTO, "training", "policies see the time of the turn (costate form); auto: where the model reads a clock"
@@ -285,11 +288,6 @@ class DecNeuralACConfig(AlgorithmConfig):
                 "weights='shared' needs critic_form='costate': sums of critics' advantages are each node's own; leave "
                 f"the options of critics alone ({', '.join(OF_CRITICS[:3])} ...)"
             )
-        if self.observe != "own":
-            raise ConfigError(
-                f"observe={self.observe!r} shows the neighbours in each node's own order, which weights='shared' "
-                "cannot read; set observe='own'"
-            )
         if self.crowd_input not in (AUTO, "bounded"):
             raise ConfigError(f"weights='shared' shows crowds by crowd_input='bounded', not by {self.crowd_input!r}")
 
@@ -316,7 +314,8 @@ class DecNeuralACConfig(AlgorithmConfig):
         if chosen.get("sampling") == "by criterion":
             chosen["sampling"] = "restart" if model.headline.criterion == "discounted" else "stationary"
         hears = self.observe != "own"
-        chosen |= {"actor_width": HEARING_WIDTH} if hears and "actor_width" in chosen else {}
+        apart = hears and self.weights == "own"  # a network of each action
+        chosen |= {"actor_width": HEARING_WIDTH} if apart and "actor_width" in chosen else {}
         if chosen.get("actor_lr") == "by model":
             for_ever = model.headline.criterion != "discounted" and model.episode_steps is None
             step = EN_ROUTE_LR if for_ever and model.transit.any() else COSTATE_LR

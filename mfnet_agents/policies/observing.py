@@ -159,11 +159,8 @@ class ObservingPolicy(IndividualPolicy):
         model, usual = self.model, [self.model.usual_counts[self.states]]
         if not self.clock:
             return near.flatten(2), torch.zeros((len(clock), 0), dtype=DTYPE), torch.as_tensor(usual[0])[:, None]
-        turn = model.period or 1
-        angle = 2 * math.pi / turn * torch.as_tensor(clock % turn, dtype=DTYPE)[:, None]
-        waves = angle * torch.arange(1, HARMONICS + 1, dtype=DTYPE)
         usual = [model.at(int(t)).usual_counts[self.states] for t in clock]
-        return near.flatten(2), torch.cat([torch.sin(waves), torch.cos(waves)], 1), torch.as_tensor(np.stack(usual, 1))
+        return near.flatten(2), waves(clock, model.period), torch.as_tensor(np.stack(usual, 1))
 
     def _sight(self, sizes: Ints, told: tuple[Tensor, Tensor, Tensor], some: slice) -> Tensor:
         """Features ``(T, L, F)`` of some teams."""
@@ -174,3 +171,11 @@ class ObservingPolicy(IndividualPolicy):
             seen = near[self._near[some]] * self._is_near[some, :, None, None]  # (T, D, L, 2 G)
             parts.append(seen.permute(0, 2, 1, 3).flatten(2))
         return torch.cat(parts, 2)
+
+
+def waves(clock: Ints, period: int | None) -> Tensor:
+    """The time of a turn at the steps ``clock (L,)``, ``(L, 2 HARMONICS)``: sines and cosines."""
+    turn = period or 1
+    angle = 2 * math.pi / turn * torch.as_tensor(clock % turn, dtype=DTYPE)[:, None]
+    each = angle * torch.arange(1, HARMONICS + 1, dtype=DTYPE)
+    return torch.cat([torch.sin(each), torch.cos(each)], 1)

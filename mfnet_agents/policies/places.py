@@ -79,6 +79,32 @@ def action_features(model: LocalModel) -> Floats:
     return np.stack(columns, 2)
 
 
+def node_features(model: LocalModel) -> Floats:
+    """``(V, 2 + AROUND)`` for the nodes: a constant, how few neighbours, and the levels of usual crowds."""
+    degrees = model.network.degrees
+    return np.stack([np.ones(len(degrees)), 1 / np.maximum(1, degrees), *_levels(model)], 1)
+
+
+def leads_to(model: LocalModel) -> tuple[Ints, Ints, Floats]:
+    """Where actions lead, by the branches that they decide upon, in the proportions of usual crowds.
+
+    Returns:
+        cells ``t A + a`` of the teams' actions, nodes, and the chances of these pairs, ``(P,)`` each; an action that
+        leads nowhere in particular has none.
+    """
+    reached, teams = _Reached(model, _at_usual_crowds(model)[0]), len(model.team_states)
+    cell = np.arange(teams * model.num_actions).reshape(teams, -1, 1)
+    pairs = []
+    for k, branch in enumerate(reached.branches):
+        to, odds = branch.successors[reached.states], branch.probabilities[reached.states]
+        chance = (odds * reached.shares[..., k, None]).reshape(-1)
+        pairs.append([(cell + 0 * to).reshape(-1), model.network.node_of[to].reshape(-1), chance])
+    cells, nodes, chances = ([each[i] for each in pairs] for i in range(3))
+    if not pairs:
+        return np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0)
+    return np.concatenate(cells), np.concatenate(nodes), np.concatenate(chances)
+
+
 def prospects(model: LocalModel, weights: Floats, pay: Floats) -> Floats:
     """``(R, A)``: discounted pay of one agent who plays best, among crowds that stay as they are.
 
