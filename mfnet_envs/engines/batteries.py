@@ -45,6 +45,22 @@ EXACT = 9  # decimals of a level, below which it is rounding
 HALF = 0.5  # of the requests that a full battery can take: who can take fewer plugs in, by the simple rules
 
 
+def check_electric(batteries: int | None, matching: str | None, dearest_first: bool, *others: Any) -> None:
+    """Refuse what goes with no battery, and what goes with batteries has no exact law.
+
+    Raises:
+        ValueError: with what to leave out, or to add.
+    """
+    if batteries is None:
+        if any(given is not None for given in others):
+            raise ValueError("range_steps, chargers and charge_rate are of electric fleets: say batteries=, the levels")
+    elif dearest_first or matching == "physical":
+        given = "dearest_first=True" if dearest_first else "matching='physical'"
+        raise ValueError(
+            f"{given} has no exact law of crowds with batteries, whose fullest cars go first: leave it out"
+        )
+
+
 class Use(NamedTuple):
     """Levels that drives use: ``least``, and one more, ``most``, with odds ``chance``."""
 
@@ -272,8 +288,8 @@ class Batteries:
         city, level = self.drives.city, self.range / self.full
         said = (
             f"a level of charge is {level:.4g} steps of {city.step:g} minutes' driving; a drive uses whole levels, "
-            "rounded up or down at random so that the mean is right, and is begun with charge for the higher number and "
-            "for the way from its end to a charger",
+            "rounded up or down at random so that the mean is right, and is begun with charge for the higher number "
+            "and for the way from its end to a charger",
         )
         asked = sum(step.rate.sum() for step in steps)
         far = float(sum((step.rate * (1 - step.taken[:, -1])).sum() for step in steps) / asked)

@@ -5,7 +5,7 @@ Means per step t, in agents: m_vl of the idle in zone v with l levels take a req
 row r, w_ra gain charge, plugged in, and do a. f_vl is the part of the requests that l levels suffice for, N_vl the idle
 with at least l levels, c_v places. Whatever the policy,
 
-    m_vl + sum_a u_ra = n_r = start_r + those who left for r, to arrive at t           (idle; plugged in: w in m's place)
+    m_vl + sum_a u_ra = n_r = start_r + those who left for r, to arrive at t     (idle; plugged in: w in m's place)
     sum_{l' >= l} m_vl' / f_vl' <= phi_v(N_vl),      m_vl <= f_vl rate_v,      sum_{r in v} sum_a w_ra <= c_v
 
 The cars that are called from the levels l and above are E min(N_l, D) in the mean, given the past, and who is called
@@ -95,7 +95,9 @@ def solve(steps: Sequence[ElectricStep], start: Floats, *, fluid: bool, repeat: 
     if found.status != 0:
         raise NotSolvedError(f"the programme of the electric fleet has no optimum: {found.message}")
     capped, primal = np.isfinite(upper), -float(found.fun)
-    dual = right @ found.eqlin.marginals + height @ found.ineqlin.marginals + upper[capped] @ found.upper.marginals[capped]
+    dual = (
+        right @ found.eqlin.marginals + height @ found.ineqlin.marginals + upper[capped] @ found.upper.marginals[capped]
+    )
     sent = np.zeros((turn, rows, steps[0].model.num_actions))
     for t, column in enumerate(columns):
         np.add.at(sent[t], (column.row, column.action), np.maximum(found.x[first[t] + column.acts : first[t + 1]], 0.0))

@@ -30,6 +30,14 @@ policy sees is its own zone's idle cars; crowds "within one hop" are nearly the 
 rounded to steps, at least one; a car that leaves at t is idle again at t + time + ``turnaround`` (of the city: 0, with
 RL4AMOD 1). ``population`` agents stand for ``fleet`` cars, each for fleet / population of them; demand is in agents.
 
+**Electric fleets.** With ``batteries=b`` a car's charge, 0 .. b levels, is a layer of its zone, full at the start
+(:mod:`mfnet_envs.engines.batteries` has the whole law). A drive of d steps uses d b / ``range_steps`` levels, rounded
+up or down at random so that the mean is right, and is begun only with charge for the higher number and for the way from
+its end to a charger; so no car is ever stranded. Requests call a zone's idle cars, each once, the fullest first; who
+has not the charge for the destination stays, and the request is lost. The last action is the switch: *plug in*, which
+takes the step, and *unplug*. Of n plugged in at c places (``chargers=``) each gains ``charge_rate`` levels with chance
+min(1, c / n), the others wait; who is full is idle again.
+
 **Kernel.** n idle agents of a zone meet D ~ Poisson(rate) requests. ``matching="physical"``: exactly min(n, D) of them
 are served, drawn uniformly, and so are the requests, so that a served one's destination has the odds of the demand.
 ``"independent"``, the paper's form: each is served with probability E min(n, D) / n. ``dearest_first=True``: the
@@ -46,13 +54,14 @@ driving on empty; nothing for staying or on the way. A ride is paid when it begi
 
 **Bound.** ``bound()`` is the programme of :mod:`mfnet_envs.programmes.fleet_lp`: served in the mean at most E min(n, D)
 of the mean crowd. It may refuse requests, as cars may not. No policy, centralised and history-dependent ones included,
-has a larger mean profit. It holds for dearest first as well, where it is looser. ``bound(fluid=True)`` holds at every
-population.
+has a larger mean profit. It holds for dearest first as well, where it is looser. Electric fleets have
+:mod:`mfnet_envs.programmes.charge_lp`. ``bound(fluid=True)`` holds at every population.
 
 **Heuristics.** ``stay``; ``random`` (uniform over legal actions); ``equal`` (cars beyond an even share of the fleet
 leave, to anywhere: needs the own crowd alone); ``proportional`` (cars beyond the requests of this step leave, with odds
 of the requests elsewhere); ``fluid_plan`` (the flows of the fluid programme as shares, by the clock, each zone on its
-own).
+own). In an electric fleet all but ``random`` send who has charge for less than half of the requests to charge until the
+battery is full.
 
 **Versions.** v0: first release.
 """
@@ -73,7 +82,7 @@ import numpy as np
 from mfnet_envs import registration
 from mfnet_envs.arrays import Floats
 from mfnet_envs.bounds import Certificate
-from mfnet_envs.engines.batteries import Batteries
+from mfnet_envs.engines.batteries import Batteries, check_electric
 from mfnet_envs.engines.fleet import Drives, Step, branches_of
 from mfnet_envs.io.cities import load_city
 from mfnet_envs.io.city_data import CityData
@@ -83,6 +92,7 @@ from mfnet_envs.network import StateNetwork
 from mfnet_envs.programmes import charge_lp, fleet_lp
 from mfnet_envs.programmes.pieces import NOBODY, shares
 from mfnet_envs.scenarios._options import checked_scale, drawable, per_node
+from mfnet_envs.scenarios._town import town as town
 from mfnet_envs.wording import Headline, Wording
 from mfnet_envs.words import COUNTABLE, checked_population, non_negative, positive, shown
 
@@ -112,7 +122,7 @@ class RideShare(LocalModel):
         gamma: discount factor; default: next to 1, or .97 with ``repeat``.
         batteries: levels of a full battery, at least 2, for an electric fleet; default: cars never run low.
         range_steps: steps of driving on a full battery; default: as many of the longest drives as it has levels.
-        chargers: places to charge of each zone, in cars: a number, a list, or a dict by zone; default: one for each car.
+        chargers: places to charge of each zone, in cars: a number, a list, a dict by zone; default: one for each car.
         charge_rate: levels a step that a car gains at a place; default 1.
 
     Attributes:
@@ -145,7 +155,7 @@ class RideShare(LocalModel):
         charge_rate: float | None = None,
     ) -> None:
         self.city = city = _scaled(_city(city), demand_scale)
-        _check_electric(batteries, matching, dearest_first, range_steps, chargers, charge_rate)
+        check_electric(batteries, matching, dearest_first, range_steps, chargers, charge_rate)
         if matching == "physical" and dearest_first:
             raise ValueError("dearest_first=True has no exact law of crowds under matching='physical': leave that out")
         self.fleet = _fleet(fleet, city)
@@ -364,20 +374,6 @@ def _on_idle(per_zone: Any, layers: int, first: bool = False) -> Any:
     return table.reshape(-1, *per_zone.shape[1:])
 
 
-def _check_electric(batteries: int | None, matching: str | None, dearest_first: bool, *others: Any) -> None:
-    """Refuse what goes with no battery, and what goes with batteries has no exact law.
-
-    Raises:
-        ValueError: with what to leave out, or to add.
-    """
-    if batteries is None:
-        if any(given is not None for given in others):
-            raise ValueError("range_steps, chargers and charge_rate are of electric fleets: say batteries=, the levels")
-    elif dearest_first or matching == "physical":
-        given = "dearest_first=True" if dearest_first else "matching='physical'"
-        raise ValueError(f"{given} has no exact law of crowds with batteries, whose fullest cars go first: leave it out")
-
-
 def _long(steps: list[Step]) -> int:
     """Whole turns of at least LONG steps."""
     return len(steps) * math.ceil(LONG / len(steps))
@@ -415,35 +411,6 @@ def _fleet(fleet: float | None, city: CityData) -> float:
     if not found >= 1:  # type: ignore[operator]
         raise ValueError(f"fleet must be at least one car, not {shown(found)}")
     return float(found)  # type: ignore[arg-type]
-
-
-def town() -> CityData:
-    """Six zones in the morning: the centre, and five around it whose people ride there; 12 steps of 5 minutes."""
-    angle = 2 * np.pi * np.arange(5) / 5
-    coordinates = 4.0 * np.concatenate([np.zeros((1, 2)), np.stack([np.cos(angle), np.sin(angle)], 1)])
-    km = np.linalg.norm(coordinates[:, None] - coordinates, axis=2)
-    minutes = 2.0 + 2.0 * km
-    demand = np.zeros((12, 6, 6))
-    morning = np.linspace(1.0, 0.4, 12)
-    demand[:, 1:, 0] = morning[:, None] * np.linspace(2.0, 1.0, 5)
-    demand[:, 0, 1:] = 0.4 * (1.4 - morning)[:, None]
-    demand[:, np.arange(1, 6), [2, 3, 4, 5, 1]] = 0.5
-    ring = np.arange(1, 6)
-    pairs = np.concatenate([np.stack([0 * ring, ring], 1), np.stack([ring, np.roll(ring, -1)], 1)])
-    return CityData(
-        name="a town of six zones",
-        zones=("centre", "north-east", "north", "west", "south", "south-east"),
-        step=5.0,
-        start=7 * 60,
-        demand=demand,
-        travel_time=np.broadcast_to(minutes, demand.shape),
-        fare=np.broadcast_to(4.0 + 1.5 * km, demand.shape),
-        empty_time=minutes * (1 - np.eye(6)),
-        neighbours=pairs,
-        coordinates=coordinates,
-        cars=40,
-        cost=0.2,
-    )
 
 
 def _wording(city: CityData, fleet: float, weight: float, repeat: bool) -> Wording:
