@@ -86,8 +86,8 @@ def test_the_fullest_go_first_and_only_where_they_can() -> None:
 
 
 def test_places_are_shared_and_the_rest_waits() -> None:
-    """Three cars plugged in at two places, a level and a half a step: drawn 30,000 times, five standard errors."""
-    model, worlds = RideShare(three(), batteries=3, chargers=2, charge_rate=1.5), 30_000
+    """Three cars plugged in at two places, a level and a half a step: drawn 5,000 times, five standard errors."""
+    model, worlds = RideShare(three(), batteries=3, chargers=2, charge_rate=1.5), 5_000
     counts = np.zeros((worlds, model.network.num_states), np.int64)
     counts[:, place(model, 1, 0, True)], counts[:, place(model, 1, 2, True)] = 2, 1
     pi = np.zeros((model.network.num_states, model.num_actions))
@@ -105,17 +105,18 @@ def test_places_are_shared_and_the_rest_waits() -> None:
 
 def test_counts_follow_the_enumerated_law() -> None:
     """Two cars, three steps of the uniform policy: 20,000 worlds against the distribution itself, chi-square."""
-    model, worlds = RideShare(two(), batteries=2, range_steps=3, chargers=[1, 0], repeat=True), 20_000
+    one = two(**{name: getattr(two(), name)[:1] for name in ("demand", "travel_time", "fare")})
+    model, worlds = RideShare(one, batteries=2, range_steps=3, chargers=[1, 0], repeat=True), 20_000
     policy = uniform(model)
     rng, simulator = np.random.default_rng(0), Simulator(model)
-    game = ExactGame(model.at(0))
+    game = ExactGame(model)
     law = np.zeros(len(game.count_vectors))
     first = np.zeros(model.network.num_states, np.int64)
     first[[place(model, 0, 1), place(model, 0, 2)]] = 1
     law[int((game.count_vectors == first).all(1).argmax())] = 1.0
     counts = np.tile(first, (worlds, 1))
     for t in range(3):
-        law = law @ ExactGame(model.at(t)).transition(policy)
+        law = law @ game.transition(policy)
         counts = policy.play(simulator.at(t), counts, t, rng).next_counts
     order = {tuple(row): i for i, row in enumerate(game.count_vectors.tolist())}
     seen = np.bincount([order[tuple(row)] for row in counts.tolist()], minlength=len(law))
@@ -134,9 +135,9 @@ def test_no_car_is_ever_stranded() -> None:
     for t in range(60):
         counts = policy.play(simulator.at(t), counts, t, rng).next_counts
         met |= counts.any(0)
-    safe = np.zeros(len(met), bool)
+    safe = np.zeros(len(met), bool)  # idle where there is a charger
     layers = model.network.layers
-    safe[[place(model, v, level, True) for v in (0, 2) for level in range(3)]] = True
+    safe[[place(model, v, level) for v in (0, 2) for level in range(4)]] = True
     for _ in range(4 * layers):
         for s in np.flatnonzero(~safe):
             for a in np.flatnonzero(model.legal[s]):
@@ -150,10 +151,11 @@ def test_no_car_is_ever_stranded() -> None:
 # -- the bound
 
 
-def best(model: RideShare, steps: int) -> float:
-    """The largest mean profit of N cars in one hand that may refuse no request: dynamic programming over all fleets.
+def best(model: RideShare, steps: int, refuse: bool) -> float:
+    """The largest mean profit of N cars in one hand: dynamic programming over all fleets.
 
-    Moves are enumerated car by car: each draws its branch and its successor from the tables.
+    Moves are enumerated car by car: each draws its branch and its successor from the tables. ``refuse``: each may
+    be told to take no request, too.
     """
     states, active = model.network.num_states, {int(s): r for r, s in enumerate(model.active)}
 
@@ -165,8 +167,10 @@ def best(model: RideShare, steps: int) -> float:
         weights, rho, found = phase.branch_weights(Simulator(phase).mu_hood(counts))[0], phase.branch_rewards(), []
         for s in fleet:
             ways = []
-            for a in np.flatnonzero(model.legal[s]):
+            for a, idle in product(np.flatnonzero(model.legal[s]), [False, True][: 1 + refuse]):
                 mix = weights[active[s], 0] if s in active else np.array([0, 0, 1.0])
+                if idle:
+                    mix = np.array([0, mix[1], mix[0] + mix[2]])
                 earned = float(mix @ rho[active[s], a]) if s in active else 0.0
                 law: dict[int, float] = {}
                 for w, branch in zip(mix, phase.branches, strict=True):
@@ -197,14 +201,19 @@ def best(model: RideShare, steps: int) -> float:
     return float(np.mean([value(0, tuple(sorted(start))) for start in starts]))
 
 
-@pytest.mark.parametrize(("cars", "near"), [(1, 1e-6), (2, 0.1), (3, 0.1)])
+@pytest.mark.parametrize(("cars", "near"), [(1, 1e-6), (2, 0.03)])
 def test_the_bound_against_the_best_hand(cars: int, near: float) -> None:
-    """With one car nothing is lost by Jensen, nor by refusing, as every ride pays; with more the bound is above."""
+    """With one car nothing is lost by Jensen: the bound is the best that can be done by who may refuse requests."""
     city = two(demand=two().demand * cars)
     model = RideShare(city, fleet=cars, batteries=2, range_steps=3, chargers=[1, 0])
-    reached, bound = best(model, 3), model.bound().value
-    assert reached <= bound * (1 + 1e-9) and bound <= reached * (1 + near)
+    reached, bound = best(model, 3, True), model.bound().value
+    assert best(model, 3, False) <= reached <= bound * (1 + 1e-9) and bound <= reached * (1 + near)
     assert bound <= model.bound(fluid=True).value * (1 + 1e-9)
+
+
+def test_three_cars_in_one_hand_are_below_the_bound() -> None:
+    model = RideShare(two(), fleet=3, batteries=2, range_steps=3, chargers=[1, 0])
+    assert best(model, 3, False) <= model.bound().value
 
 
 def test_one_car_for_ever_gains_what_the_bound_says() -> None:

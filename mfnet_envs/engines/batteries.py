@@ -151,7 +151,7 @@ class Batteries:
 
     def used(self, steps: Ints) -> Use:
         """Levels for so many steps of driving."""
-        mean = np.round(np.minimum(steps * self.full / self.range, 2.0**31), EXACT)
+        mean: Floats = np.round(np.minimum(steps * self.full / self.range, 2.0**31), EXACT)
         least = np.floor(mean).astype(np.int64)
         return Use(least, np.ceil(mean).astype(np.int64), mean - least)
 
@@ -259,7 +259,8 @@ class Batteries:
     def weights(self, crowd: Any, rides: Rides, phi: ExpectedMin | None) -> Any:
         """Of the branches, ``(B, R, 1, 3)``, at ``crowd (B, V, G)`` agents; ``phi``: None for the limit."""
         xp = array_api_compat.array_namespace(crowd)
-        above, parts, zero = 0 * crowd[..., 0], [], 0 * crowd[..., 0]
+        above, zero = 0 * crowd[..., 0], 0 * crowd[..., 0]
+        parts: list[Any] = []
         for level in reversed(range(self.full + 1)):
             n = crowd[..., level]
             some = xp.where(n < TINY, 1.0 + zero, n)
@@ -286,7 +287,7 @@ class Batteries:
     def notes(self, steps: list[Rides]) -> tuple[str, ...]:
         """What is rounded, and what is too far."""
         city, level = self.drives.city, self.range / self.full
-        said = (
+        said: tuple[str, ...] = (
             f"a level of charge is {level:.4g} steps of {city.step:g} minutes' driving; a drive uses whole levels, "
             "rounded up or down at random so that the mean is right, and is begun with charge for the higher number "
             "and for the way from its end to a charger",
@@ -305,8 +306,8 @@ class Batteries:
         Who has charge for less than half of the requests of the turn that a full battery could take, or no more than
         the way to a charger takes, plugs in, or drives there first; who is plugged in stays until the battery is full.
         """
-        asked = sum(step.rate[:, None] * step.taken for step in steps)
-        low = (asked < HALF * asked[:, -1:]) | (self.left <= self.reserve[:, None])  # type: ignore[call-overload,index,operator]
+        asked = np.sum([step.rate[:, None] * step.taken for step in steps], 0)
+        low = (asked < HALF * asked[:, -1:]) | (self.left <= self.reserve[:, None])
         low[:, -1] &= self.reserve == self.full
         away = np.where(self.drives.legal, self.empty.most + self.reserve[self.drives.targets], self.full + 1)
         away[:, 0] = self.full + 1
