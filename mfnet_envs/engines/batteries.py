@@ -151,9 +151,10 @@ class Batteries:
 
     def used(self, steps: Ints) -> Use:
         """Levels for so many steps of driving."""
-        mean: Floats = np.round(np.minimum(steps * self.full / self.range, 2.0**31), EXACT)
+        mean = np.round(np.minimum(steps.astype(np.float64) * self.full / self.range, 2.0**31), EXACT)
         least = np.floor(mean).astype(np.int64)
-        return Use(least, np.ceil(mean).astype(np.int64), mean - least)
+        chance: Floats = mean - least
+        return Use(least, np.ceil(mean).astype(np.int64), chance)
 
     def state(self, zone: Any, level: Any, steps: Any = 1, plugged: bool = False) -> Any:
         """Of a car that is idle, or plugged in, after ``steps``."""
