@@ -29,12 +29,22 @@ DRAWN: dict[str, tuple[str, ...]] = {
     "MFNet-Packet-v0": ("profile", "profile_time", "demand_scale", "utilisation", "vehicles", "dt", "population"),
     "MFNet-Courier-v0": ("deadline", "capacity", "total_demand", "population", "depots"),
     "MFNet-RideShare-v0": (
-        "demand_scale", "city", "fleet", "population", "repeat", "empty", "batteries", "range_steps", "chargers",
+        "demand_scale",
+        "city",
+        "fleet",
+        "population",
+        "repeat",
+        "empty",
+        "batteries",
+        "range_steps",
+        "chargers",
         "charge_rate",
     ),
 }
 ELECTRIC = "range_steps", "chargers", "charge_rate"
-SAID = {"demand_scale": "multipl", "close": "clos", "toll": "toll", "batteries": "level of charge"}  # a note about it must hold this
+SAID = {  # a note about it must hold this
+    "demand_scale": "multipl", "close": "clos", "toll": "toll", "batteries": "level of charge",
+}  # fmt: skip
 
 
 def profile(rng: np.random.Generator) -> Any:

@@ -85,6 +85,20 @@ def test_the_fullest_go_first_and_only_where_they_can() -> None:
             assert ends == pytest.approx({place(model, 1, high - 1): 1.0})
 
 
+def test_a_level_is_used_in_the_mean() -> None:
+    """A full car drives two steps on empty, 6/8 of a level: 5,000 worlds, five standard errors."""
+    city, worlds = two(empty_time=np.full((2, 2), 10.0), demand=np.full((3, 2, 2), 1e-9)), 5_000
+    model = RideShare(city, batteries=3, range_steps=8, repeat=True)
+    counts = np.zeros((worlds, model.network.num_states), np.int64)
+    counts[:, place(model, 0, 3)] = 1
+    pi = np.eye(model.num_actions)[np.where(np.arange(model.network.num_states) == place(model, 0, 3), 1, 0)]
+    played = Simulator(model).play(counts, pi, np.random.default_rng(0))
+    assert model.batteries is not None
+    arriving = played.next_counts[:, [int(model.batteries.state(1, level, 2)) for level in (2, 3)]].sum(0)
+    assert arriving.sum() == worlds
+    assert arriving[0] / worlds == pytest.approx(0.75, abs=2.5 / worlds**0.5)
+
+
 def test_places_are_shared_and_the_rest_waits() -> None:
     """Three cars plugged in at two places, a level and a half a step: drawn 5,000 times, five standard errors."""
     model, worlds = RideShare(three(), batteries=3, chargers=2, charge_rate=1.5), 5_000
@@ -209,6 +223,12 @@ def test_the_bound_against_the_best_hand(cars: int, near: float) -> None:
     reached, bound = best(model, 3, True), model.bound().value
     assert best(model, 3, False) <= reached <= bound * (1 + 1e-9) and bound <= reached * (1 + near)
     assert bound <= model.bound(fluid=True).value * (1 + 1e-9)
+
+
+def test_with_one_car_that_can_go_to_some_places_only_the_bound_is_the_best() -> None:
+    model = RideShare(three(), fleet=1, batteries=3, range_steps=7, chargers=[1, 0, 2], charge_rate=1.5)
+    assert ((model._rides.taken > 0.1) & (model._rides.taken < 0.9)).any()
+    assert model.bound().value == pytest.approx(best(model, 4, True), rel=1e-6)
 
 
 def test_three_cars_in_one_hand_are_below_the_bound() -> None:

@@ -41,7 +41,7 @@ from mfnet_envs.policy import TablePolicy
 from mfnet_envs.words import fits, positive, shown, whole
 
 RIDE, CHARGE, REST = range(3)  # the branches
-EXACT = 9  # decimals of a level, below which it is rounding
+EXACT = 6  # decimals of a level, below which nothing is used
 HALF = 0.5  # of the requests that a full battery can take: who can take fewer plugs in, by the simple rules
 
 

@@ -2,21 +2,22 @@
 
 That of :mod:`mfnet_envs.programmes.fleet_lp` with charge as a layer of places (:mod:`mfnet_envs.engines.batteries`).
 Means per step t, in agents: m_vl of the idle in zone v with l levels take a request, u_ra do the rest, with action a in
-row r, w_ra gain charge, plugged in, and do a. f_vl is the part of the requests that l levels suffice for, N_vl the idle
-with at least l levels, c_v places. Whatever the policy,
+row r, w_ra gain charge, plugged in, and do a. f_vl is the part of the requests that l levels suffice for, c_v are
+places. Whatever the policy, for L all levels from one upward, and for L a single level,
 
     m_vl + sum_a u_ra = n_r = start_r + those who left for r, to arrive at t     (idle; plugged in: w in m's place)
-    sum_{l' >= l} m_vl' / f_vl' <= phi_v(N_vl),      m_vl <= f_vl rate_v,      sum_{r in v} sum_a w_ra <= c_v
+    sum_{l in L} m_vl / f_vl <= phi_v(sum_{l in L} n_vl),    m_vl <= f_vl rate_v,    sum_{r in v} sum_a w_ra <= c_v
 
-The cars that are called from the levels l and above are E min(N_l, D) in the mean, given the past, and who is called
-takes the request with chance f: m / f is who is called, where f > 0; levels with f = 0 may be left out of the sum. phi
-is concave, and so by Jensen's inequality the means satisfy the second line, history and a central hand included. Of n
-cars plugged in min(n, c) <= c gain charge. Where they go from each row has the odds of the law, the same for all who
-do the same. Hence the largest value bounds every policy.
+Given the past, phi(n) of the n cars with the levels from one upward are called in the mean, and of those of a single
+level a rise of phi by as many cars, at most phi of them, as phi is concave. Who is called takes the request with chance
+f: m / f is who is called, where f > 0; levels with f = 0 may be left out of the sum. By Jensen's inequality the means
+satisfy the second line, history and a central hand included. Of n cars plugged in min(n, c) <= c gain charge. Where
+they go from each row has the odds of the law. Hence the largest value bounds every policy. With one car it is the best
+that can be done by who may refuse requests.
 
-In the limit of many agents a policy that plays u's and w's shares attains it, if whoever is called goes and nobody
-waits for a place: N_vl then is what it is in the mean. If every battery is full at all times, f does not change with
-the level, calls can be spread over levels as they come, and the programme is that of ``fleet_lp``.
+In the limit of many agents a policy that plays u's and w's shares attains it where all who are called go, the fullest
+first, and nobody waits for a place. Where no battery ever runs low, f does not change with the level, calls can be
+spread over levels as they come, and the programme is that of ``fleet_lp``.
 """
 
 from __future__ import annotations
@@ -83,15 +84,18 @@ def solve(steps: Sequence[ElectricStep], start: Floats, *, fluid: bool, repeat: 
         right[:rows] = start
     profit = bearable(np.concatenate([column.profit for column in columns]), turn)
     upper = np.concatenate([column.upper for column in columns])
-    found: Any = linprog(
-        -profit,
-        A_ub=limits,
-        b_ub=height,
-        A_eq=balance,
-        b_eq=right,
-        bounds=np.stack([np.zeros_like(upper), upper], 1),
-        method="highs-ipm",
-    )
+    for method in ("highs-ipm", "highs-ds"):  # the interior point is faster, and sometimes does not come back
+        found: Any = linprog(
+            -profit,
+            A_ub=limits,
+            b_ub=height,
+            A_eq=balance,
+            b_eq=right,
+            bounds=np.stack([np.zeros_like(upper), upper], 1),
+            method=method,
+        )
+        if found.status == 0:
+            break
     if found.status != 0:
         raise NotSolvedError(f"the programme of the electric fleet has no optimum: {found.message}")
     capped, primal = np.isfinite(upper), -float(found.fun)
@@ -105,12 +109,13 @@ def solve(steps: Sequence[ElectricStep], start: Floats, *, fluid: bool, repeat: 
 
 
 class _Columns:
-    """The variables of one step: pieces of N, then m by zone and level, then w and u by row and legal action.
+    """The variables of one step: pieces of crowds, then m by zone and level, then w and u by row and legal action.
 
     Attributes:
         size: how many; acts: the first w; row, action: of w and u.
-        here: (row, column, value) of the step's equations, ``equal`` of them: rows, then N of each zone and level less
-            its pieces; most: of its ``above`` inequalities, with ``height``: phi by zone and level, then places.
+        here: (row, column, value) of the step's equations, ``equal`` of them: rows, then the crowd of each
+            zone and set of levels less its pieces; most: of its ``above`` inequalities, with ``height``: phi of these
+            crowds, then places.
         lands: where m, w and u lead; profit, upper, busy: ``(size,)``, the last one steps that an agent is taken up.
     """
 
@@ -119,8 +124,12 @@ class _Columns:
         zones, levels = rides.taken.shape
         legal: Bools = model.legal[model.active]
         inner = len(legal) // zones  # rows of a zone: idle, then plugged in
-        parts = [part for part in pieces_of(rides.rate, fluid) for _ in range(levels)]
-        owner = np.repeat(np.arange(zones * levels), [len(slope) for slope, _ in parts])
+        sets = np.tri(levels, dtype=bool).T  # from each level upward, and each alone, which is no news in the limit
+        if not fluid:
+            sets = np.concatenate([sets, np.eye(levels, dtype=bool)[:-1]])
+        parts = [part for part in pieces_of(rides.rate, fluid) for _ in sets]
+        crowds = len(parts)
+        owner = np.repeat(np.arange(crowds), [len(slope) for slope, _ in parts])
         zone, level = np.divmod(np.arange(zones * levels), levels)
         idle = zone * inner + level
         row, action = np.nonzero(legal)
@@ -129,28 +138,26 @@ class _Columns:
         self.acts = m + zones * levels
         self.row, self.action = np.append(row[charged], row), np.append(action[charged], action)
         self.size = self.acts + len(self.row)
-        self.equal, self.above = len(legal) + zones * levels, zones * levels + zones
-        # who leaves a row; N_vl is N_v,l+1 and who leaves the idle of level l
+        self.equal, self.above = len(legal) + crowds, crowds + zones
         leaves, column = np.append(idle, self.row), np.arange(m, self.size)
-        piece, count = np.arange(m), len(legal)
-        from_idle = leaves % inner < levels
-        crowd = count + leaves // inner * levels + leaves % inner
-        lower = owner % levels > 0
+        piece, at_idle = np.arange(m), np.flatnonzero(leaves % inner < levels)
+        among, which = np.nonzero(sets.T[leaves[at_idle] % inner])
+        crowd = leaves[at_idle][among] // inner * len(sets) + which
         self.here = (
-            np.concatenate([leaves, crowd[from_idle], count + owner, count + owner[lower] - 1]),
-            np.concatenate([column, column[from_idle], piece, piece[lower]]),
-            np.concatenate([np.ones(len(leaves) + int(from_idle.sum())), -np.ones(m), np.ones(int(lower.sum()))]),
+            np.concatenate([leaves, len(legal) + crowd, len(legal) + owner]),
+            np.concatenate([column, column[at_idle][among], piece]),
+            np.concatenate([np.ones(len(leaves) + len(crowd)), -np.ones(m)]),
         )
         taken = rides.taken.reshape(-1)
-        of, at = np.nonzero((zone[:, None] == zone) & (level[:, None] <= level) & (taken > 0))
+        at, which = np.nonzero(sets.T[level] & (taken > 0)[:, None])
         slope = np.concatenate([slope for slope, _ in parts])
         w = self.acts + np.arange(len(charged))
         self.most = (
-            np.concatenate([of, owner, zones * levels + row[charged] // inner]),
+            np.concatenate([zone[at] * len(sets) + which, owner, crowds + row[charged] // inner]),
             np.concatenate([m + at, piece, w]),
             np.concatenate([1 / taken[at], -slope, np.ones(len(w))]),
         )
-        self.height = np.append(np.zeros(zones * levels), step.places)
+        self.height = np.append(np.zeros(crowds), step.places)
         rho = model.branch_rewards()
         assert rho is not None
         ride = np.where(legal, rho[..., RIDE], -np.inf).max(1)[idle]
