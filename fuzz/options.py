@@ -28,9 +28,23 @@ DRAWN: dict[str, tuple[str, ...]] = {
     "MFNet-Routing-v0": ("profile", "profile_time", "toll", "demand_scale", "close", "vehicles", "dt", "population"),
     "MFNet-Packet-v0": ("profile", "profile_time", "demand_scale", "utilisation", "vehicles", "dt", "population"),
     "MFNet-Courier-v0": ("deadline", "capacity", "total_demand", "population", "depots"),
-    "MFNet-RideShare-v0": ("demand_scale", "city", "fleet", "population", "repeat", "empty"),
+    "MFNet-RideShare-v0": (
+        "demand_scale",
+        "city",
+        "fleet",
+        "population",
+        "repeat",
+        "empty",
+        "batteries",
+        "range_steps",
+        "chargers",
+        "charge_rate",
+    ),
 }
-SAID = {"demand_scale": "multipl", "close": "clos", "toll": "toll"}  # a note about it must hold this
+ELECTRIC = "range_steps", "chargers", "charge_rate"
+SAID = {  # a note about it must hold this
+    "demand_scale": "multipl", "close": "clos", "toll": "toll", "batteries": "level of charge",
+}  # fmt: skip
 
 
 def profile(rng: np.random.Generator) -> Any:
@@ -58,6 +72,11 @@ def city(rng: np.random.Generator) -> Any:
             **({pick(rng, ["hour", "hours", "step"]): odd.value(rng)} if rng.random() < 0.6 else {})}  # fmt: skip
 
 
+def chargers(rng: np.random.Generator) -> Any:
+    places = rng.integers(0, 3, 6) * rng.choice([0.5, 1.0, 20.0])
+    return [float(places[0]), places.tolist(), {"centre": 1, "nowhere": 2}][int(rng.integers(3))]
+
+
 MEANT: dict[str, Callable[[np.random.Generator], Any]] = {
     "profile": profile, "toll": toll, "close": close, "city": city,
     "profile_time": lambda rng: float(10.0 ** rng.integers(-3, 6)),
@@ -67,6 +86,10 @@ MEANT: dict[str, Callable[[np.random.Generator], Any]] = {
     "utilisation": lambda rng: float(rng.choice([0.1, 0.999, 1e-9])),
     "vehicles": lambda rng: float(10.0 ** rng.integers(-3, 5)),
     "dt": lambda rng: float(10.0 ** rng.integers(-3, 2)),
+    "batteries": lambda rng: int(rng.choice([2, 3, 8])),
+    "range_steps": lambda rng: float(rng.choice([1, 2.5, 6, 40, 1e9])),
+    "chargers": chargers,
+    "charge_rate": lambda rng: float(rng.choice([0.01, 0.5, 1, 2.5, 100])),
 }  # fmt: skip
 
 
@@ -83,6 +106,8 @@ class Options:
             option = pick(rng, DRAWN[id])
             meant = option in MEANT and rng.random() < 0.9
             asked[option] = MEANT[option](rng) if meant else odd.value(rng)
+            if option in ELECTRIC and rng.random() < 0.9:  # refused without batteries
+                asked.setdefault("batteries", MEANT["batteries"](rng))
         options = {**PLACES[id], **asked}
         told = f"{id}: " + ", ".join(f"{n}={odd.shown(v)}" for n, v in options.items())
         note(folder, told)

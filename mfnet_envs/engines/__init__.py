@@ -13,6 +13,8 @@ failures       capacity by the clock, and its bound
 respawn        where the next trip begins, so that trips are made as the demand has them
 congestion     all that as a model that agents act in, one link a step
 turns          reference policies: which link next
+fleet          a city's drives in steps, and cars on their way as states
+batteries      charge as layers of a city's zones, and chargers with places
 trips          a fleet's rides along shortest paths on an undirected graph, and their average step
 ============== ======================================================================================================
 

@@ -5,12 +5,14 @@ transport_lp    repositioning over a horizon, a variable for every step: ``Trans
 scatter_lp      the same for some hundred agents, a smaller bound: who is set down scatters
 stationary_lp   a fleet in its steady state, with trips that take time: ``Fleet`` -> ``Flows``
 day_lp          a fleet through a day whose hours differ: ``Day`` and ``Hour`` -> ``Flows``
+fleet_lp        a fleet in a city, by the clock: ``Step`` of each -> ``Flows``
+charge_lp       the same for an electric fleet
 courier_lp      couriers with bags in their steady state: ``Couriers`` -> ``Flows``
 horizon_lp      any of these, and whatever a model says of its crowds, over the next steps from a crowd as it is
 pieces          what they share: tangents of E min(n, D), refined, arcs of a network, flows as a policy
 =============== =====================================================================================================
 
-Each of the first five modules has one ``solve``. Means of any policy, central and history dependent included, are
+Each of the first seven modules has one ``solve``. Means of any policy, central and history dependent included, are
 feasible, so the value bounds every policy; the optimal flows, where they are given, are a policy themselves. All are
 solved by scipy's HiGHS, imported when needed.
 

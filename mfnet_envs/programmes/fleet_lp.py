@@ -75,8 +75,8 @@ def solve(steps: Sequence[Step], start: Floats, *, fluid: bool, repeat: bool) ->
         at = (t + late) % turn if repeat else t + late
         counts = at < turn
         entries.append((2 * zones * at[counts] + zone[counts], first[t] + place[counts], -share[counts]))
-    balance = _sparse(entries, shape)
-    served = _sparse(
+    balance = sparse(entries, shape)
+    served = sparse(
         [(column.served[0] + zones * t, column.served[1] + first[t], column.served[2]) for t, column in
          enumerate(columns)],
         (zones * turn, shape[1]),
@@ -88,7 +88,7 @@ def solve(steps: Sequence[Step], start: Floats, *, fluid: bool, repeat: bool) ->
         right = np.append(right, turn * start.sum())
     else:
         right[:zones] = start
-    profit = _bearable(np.concatenate([column.profit for column in columns]), turn)
+    profit = bearable(np.concatenate([column.profit for column in columns]), turn)
     upper = np.concatenate([column.upper for column in columns])
     found: Any = linprog(
         -profit,
@@ -110,7 +110,7 @@ def solve(steps: Sequence[Step], start: Floats, *, fluid: bool, repeat: bool) ->
     return Flows(max(primal, dual), abs(primal - dual) / max(abs(dual), 1e-12), sent)
 
 
-def _bearable(profit: Floats, turn: int) -> Floats:
+def bearable(profit: Floats, turn: int) -> Floats:
     """``profit`` with losses of at most what ``DEAR`` turns of the best offers earn.
 
     A smaller loss can only raise the optimum, so it remains a bound. Of losses far beyond all that can be earned the
@@ -131,7 +131,7 @@ class _Columns:
 
     def __init__(self, step: Step, fluid: bool) -> None:
         zones, classes = step.rate.shape
-        parts = _pieces(step.rate.sum(1), fluid)
+        parts = pieces_of(step.rate.sum(1), fluid)
         owner = np.repeat(np.arange(zones), [len(slope) for slope, _ in parts])
         slope = np.concatenate([slope for slope, _ in parts])
         zone, action = np.nonzero(step.legal)
@@ -168,20 +168,20 @@ class _Columns:
         self.busy = np.concatenate([np.zeros(given), mean, step.late[zone, action]])
 
 
-def _pieces(rate: Floats, fluid: bool) -> list[tuple[Floats, Floats]]:
+def pieces_of(rate: Floats, fluid: bool) -> list[tuple[Floats, Floats]]:
     """Slopes and widths of phi's pieces, or of PIECES tangents, for each of ``rate (V,)``."""
     limit = [(part, np.array([most, np.inf])) for part, most in zip(slopes(rate, None), rate, strict=True)]
     if fluid:
         return limit
     phi = ExpectedMin(rate)
     if phi.wide.any():  # pieces without number, and so near to the limit that it serves
-        return [limit[k] if phi.wide[k] else _pieces(rate[k : k + 1], False)[0] for k in range(len(rate))]
+        return [limit[k] if phi.wide[k] else pieces_of(rate[k : k + 1], False)[0] for k in range(len(rate))]
     parts = slopes(rate, phi)
     ones = [(part, np.append(np.ones(len(part) - 1), np.inf)) for part in parts]
     return [fewer(piece[0], PIECES) if len(piece[0]) > PIECES else piece for piece in ones]
 
 
-def _sparse(entries: Sequence[tuple[Ints, Ints, Floats]], shape: tuple[int, int]) -> Any:
+def sparse(entries: Sequence[tuple[Ints, Ints, Floats]], shape: tuple[int, int]) -> Any:
     from scipy.sparse import coo_array
 
     row, column, value = (np.concatenate(part) for part in zip(*entries, strict=True))

@@ -30,6 +30,14 @@ policy sees is its own zone's idle cars; crowds "within one hop" are nearly the 
 rounded to steps, at least one; a car that leaves at t is idle again at t + time + ``turnaround`` (of the city: 0, with
 RL4AMOD 1). ``population`` agents stand for ``fleet`` cars, each for fleet / population of them; demand is in agents.
 
+**Electric fleets.** With ``batteries=b`` a car's charge, 0 .. b levels, is a layer of its zone, full at the start
+(:mod:`mfnet_envs.engines.batteries` has the whole law). A drive of d steps uses d b / ``range_steps`` levels, rounded
+up or down at random so that the mean is right, and is begun only with charge for the higher number and for the way from
+its end to a charger; so no car is ever stranded. Requests call a zone's idle cars, each once, the fullest first; who
+has not the charge for the destination stays, and the request is lost. The last action is the switch: *plug in*, which
+takes the step, and *unplug*. Of n plugged in at c places (``chargers=``) each gains ``charge_rate`` levels with chance
+min(1, c / n), the others wait; who is full is idle again.
+
 **Kernel.** n idle agents of a zone meet D ~ Poisson(rate) requests. ``matching="physical"``: exactly min(n, D) of them
 are served, drawn uniformly, and so are the requests, so that a served one's destination has the odds of the demand.
 ``"independent"``, the paper's form: each is served with probability E min(n, D) / n. ``dearest_first=True``: the
@@ -46,13 +54,14 @@ driving on empty; nothing for staying or on the way. A ride is paid when it begi
 
 **Bound.** ``bound()`` is the programme of :mod:`mfnet_envs.programmes.fleet_lp`: served in the mean at most E min(n, D)
 of the mean crowd. It may refuse requests, as cars may not. No policy, centralised and history-dependent ones included,
-has a larger mean profit. It holds for dearest first as well, where it is looser. ``bound(fluid=True)`` holds at every
-population.
+has a larger mean profit. It holds for dearest first as well, where it is looser. Electric fleets have
+:mod:`mfnet_envs.programmes.charge_lp`. ``bound(fluid=True)`` holds at every population.
 
 **Heuristics.** ``stay``; ``random`` (uniform over legal actions); ``equal`` (cars beyond an even share of the fleet
 leave, to anywhere: needs the own crowd alone); ``proportional`` (cars beyond the requests of this step leave, with odds
 of the requests elsewhere); ``fluid_plan`` (the flows of the fluid programme as shares, by the clock, each zone on its
-own).
+own). In an electric fleet all but ``random`` send who has charge for less than half of the requests to charge until the
+battery is full.
 
 **Versions.** v0: first release.
 """
@@ -62,7 +71,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
@@ -73,14 +82,17 @@ import numpy as np
 from mfnet_envs import registration
 from mfnet_envs.arrays import Floats
 from mfnet_envs.bounds import Certificate
+from mfnet_envs.engines.batteries import Batteries, check_electric
 from mfnet_envs.engines.fleet import Drives, Step, branches_of
 from mfnet_envs.io.cities import load_city
 from mfnet_envs.io.city_data import CityData
 from mfnet_envs.matching import ExpectedMin, served_share
-from mfnet_envs.model import LocalModel, Quota, reads
+from mfnet_envs.model import Branch, LocalModel, Quota, reads
 from mfnet_envs.network import StateNetwork
-from mfnet_envs.programmes import fleet_lp
-from mfnet_envs.scenarios._options import checked_scale, drawable
+from mfnet_envs.programmes import charge_lp, fleet_lp
+from mfnet_envs.programmes.pieces import NOBODY, shares
+from mfnet_envs.scenarios._options import checked_scale, drawable, per_node
+from mfnet_envs.scenarios._town import town as town
 from mfnet_envs.wording import Headline, Wording
 from mfnet_envs.words import COUNTABLE, checked_population, non_negative, positive, shown
 
@@ -108,8 +120,13 @@ class RideShare(LocalModel):
         cost: of a minute's driving; default: the city's.
         demand_scale: times the requests of the data.
         gamma: discount factor; default: next to 1, or .97 with ``repeat``.
+        batteries: levels of a full battery, at least 2, for an electric fleet; default: cars never run low.
+        range_steps: steps of driving on a full battery; default: as many of the longest drives as it has levels.
+        chargers: places to charge of each zone, in cars: a number, a list, a dict by zone; default: one for each car.
+        charge_rate: levels a step that a car gains at a place; default 1.
 
     Attributes:
+        batteries: charge as layers; None where cars never run low.
         city: its data; fleet: cars; weight: cars an agent.
         turn: the models of the T steps; itself where one step repeats for ever.
         offers: what is asked for and driven in the step (of the first one, for the whole).
@@ -132,8 +149,13 @@ class RideShare(LocalModel):
         cost: float | None = None,
         demand_scale: float = 1.0,
         gamma: float | None = None,
+        batteries: int | None = None,
+        range_steps: float | None = None,
+        chargers: float | Sequence[float] | Mapping[Any, float] | None = None,
+        charge_rate: float | None = None,
     ) -> None:
         self.city = city = _scaled(_city(city), demand_scale)
+        check_electric(batteries, matching, dearest_first, range_steps, chargers, charge_rate)
         if matching == "physical" and dearest_first:
             raise ValueError("dearest_first=True has no exact law of crowds under matching='physical': leave that out")
         self.fleet = _fleet(fleet, city)
@@ -144,39 +166,47 @@ class RideShare(LocalModel):
         if cost is not None:
             non_negative(cost=cost)
         drives = Drives(city, empty, (city.cost if cost is None else float(cost)) * city.step)
-        steps = [drives.step(t, self.weight, dearest_first) for t in range(len(city.demand))]
+        by_target, zones = dearest_first or batteries is not None, len(city.zones)
+        steps = [drives.step(t, self.weight, by_target) for t in range(len(city.demand))]
         drawable("fleet", self.fleet, steps[0].rate)
-        zones, actions = drives.legal.shape
-        layers = drives.longest(steps)
-        physical = not dearest_first and matching != "independent"
-        self.offers = steps[0]
+        layers, graph = drives.longest(steps), drives.network(steps)
+        physical = not by_target and matching != "independent"
+        self.batteries = charge = None
+        if batteries is not None:
+            places = np.full(zones, float(population))
+            if chargers is not None:
+                places = per_node("chargers", chargers, StateNetwork(graph)) / self.weight
+            self.batteries = charge = Batteries(drives, layers, batteries, range_steps, charge_rate, places)
+            layers = charge.layers
+        self._set(steps[0])
         super().__init__(
-            network=StateNetwork(drives.network(steps), layers),
+            network=StateNetwork(graph, layers),
             population=population,
-            num_actions=actions,
-            branches=branches_of(steps[0], layers),
+            num_actions=drives.legal.shape[1] + (charge is not None),
+            branches=self._branches(layers),
             reward_range=(
                 min(float(min(-step.cost[step.legal].max(), step.pay.min())) for step in steps),
                 max(float(max(0.0, step.pay.max())) for step in steps),
             ),
-            legal=_on_idle(drives.legal, layers, first=True),
-            initial=_on_idle(np.full(zones, 1 / zones), layers),
-            groups=np.minimum(np.arange(layers), 1),
+            legal=_on_idle(drives.legal, layers, first=True) if charge is None else charge.legal,
+            initial=_on_idle(np.full(zones, 1 / zones), layers) if charge is None else charge.initial,
+            groups=np.minimum(np.arange(layers), 1) if charge is None else charge.groups,
             quota=Quota(0, _on_idle(steps[0].rate.sum(1), layers)) if physical else None,
             gamma=(FOR_EVER if repeat else ONCE) if gamma is None else gamma,
             evaluation=(2 * _long(steps), _long(steps)) if repeat else (len(steps), 0),
             kernel_reads="own",
-            reference_counts=_on_idle(np.mean([step.rate.sum(1) for step in steps], 0), layers),
-            transit=np.tile(np.arange(layers) > 0, zones),
+            reference_counts=self._usual(np.mean([step.rate.sum(1) for step in steps], 0), layers, population),
+            transit=np.tile(np.arange(layers) > 0 if charge is None else charge.transit, zones),
         )
         self.episode_steps = None if repeat else len(steps)
         self.notes = (*city.notes, *drives.notes)
         self.wording = _wording(city, self.fleet, self.weight, repeat)
         self._plans: dict[bool, fleet_lp.Flows] = {}
-        self._set(steps[0])
         if len(steps) > 1 or not repeat:
             self.period = len(steps)
         self._take_turns([self._phase(step, layers) for step in steps])
+        if charge is not None:
+            self.notes += charge.notes([phase._rides for phase in self.turn])
 
     def at(self, t: int) -> RideShare:
         """The model of step t; itself where one step repeats."""
@@ -190,27 +220,44 @@ class RideShare(LocalModel):
     def _set(self, step: Step) -> None:
         """What the own crowd is served by: the offers of a zone, those of dearer destinations first."""
         self.offers = step
-        self._ahead = np.cumsum(step.rate, 1)
-        self._phi: ExpectedMin | None = ExpectedMin(self._ahead.reshape(-1))
+        if self.batteries is None:
+            self._ahead = np.cumsum(step.rate, 1)
+            self._phi: ExpectedMin | None = ExpectedMin(self._ahead.reshape(-1))
+        else:
+            self._rides = self.batteries.rides(step)
+            self._phi = ExpectedMin(self._rides.rate)
 
     def _phase(self, step: Step, layers: int) -> RideShare:
         """The same city with the offers of another step."""
         phase = copy.copy(self)
         phase._set(step)
-        rate = _on_idle(step.rate.sum(1), layers)
-        phase.branches, phase.reference_counts = branches_of(step, layers), rate
-        phase.quota = None if self.quota is None else Quota(0, rate)
+        phase.branches = phase._branches(layers)
+        phase.reference_counts = self._usual(step.rate.sum(1), layers, self.population)
+        phase.quota = None if self.quota is None else Quota(0, phase.reference_counts)
         return phase
+
+    def _branches(self, layers: int) -> tuple[Branch, ...]:
+        electric = self.batteries
+        return branches_of(self.offers, layers) if electric is None else electric.branches(self._rides)
+
+    def _usual(self, rate: Floats, layers: int, population: int) -> Floats:
+        """``(S,)`` agents of a normal crowd, from the requests of zones ``(V,)``."""
+        electric = self.batteries
+        return _on_idle(rate, layers) if electric is None else electric.usual(rate, population)
 
     def branch_weights(self, mu_hood: Any) -> Any:
         """(2): served by class of offer, the rest drives; ``(B, R, 1, K + 1)``."""
         xp = array_api_compat.array_namespace(mu_hood)
+        if self.batteries is not None:
+            return self.batteries.weights(self.population * mu_hood[:, :, 0], self._rides, self._phi)
         served = self._served(mu_hood)
         rest = 1 - xp.sum(served, axis=-1, keepdims=True)
         return xp.concat([served, xp.where(rest > 0, rest, 0 * rest)], axis=-1)[:, :, None]
 
     def branch_rewards(self) -> Floats:
         """The mean pay of an offer, the cost of driving on empty; ``(R, A, K + 1)``."""
+        if self.batteries is not None:
+            return self.batteries.rewards(self.offers, self._rides)
         pay = np.broadcast_to(self.offers.pay[:, None], (*self.offers.cost.shape, self.offers.pay.shape[1]))
         return np.concatenate([pay, -self.offers.cost[..., None]], 2)
 
@@ -246,23 +293,39 @@ class RideShare(LocalModel):
     def heuristics(self) -> dict[str, Policy]:
         """Simplest first; the last one solves the fluid programme."""
         from mfnet_envs.heuristics import ByTheClock, ThresholdPolicy
-        from mfnet_envs.policy import TablePolicy, one_hot, uniform, weighted
+        from mfnet_envs.policy import TablePolicy, uniform, weighted
 
         zones = len(self.city.zones)
         choose = self.team_states * zones // self.network.num_states  # zones that cars may leave on empty
+        rows = np.searchsorted(self.active, self.team_states)
         leave = self.legal[self.team_states].astype(float)
+        told, stay = np.zeros(len(rows), bool), np.eye(1, self.num_actions).repeat(len(rows), 0)
+        if self.batteries is not None:  # the switch is for those whom the rule tells to
+            leave[:, -1] = 0
+            told, rule = (x[rows] for x in self.batteries.rule([phase._rides for phase in self.turn]))
+            stay = np.where(told[:, None], rule, stay)
         leave[:, 0] = leave.sum(1) == 1
-        plan = self._plan(True).policy()
-        even = ThresholdPolicy(self, leave / leave.sum(1, keepdims=True), keep=1.0)
-        even.places = np.full(len(choose), self.population / zones)
+        plan, drives = self._plan(True), self.offers.empty.shape[1]
+
+        def threshold(phase: RideShare, table: Floats, places: Floats) -> Policy:
+            table, places = np.where(told[:, None], stay, table), np.where(told, 0.0, places)
+            if self.batteries is not None:
+                return self.batteries.threshold(phase, table, places)
+            policy = ThresholdPolicy(phase, table, keep=1.0)
+            policy.places = places
+            return policy
+
+        even = threshold(self, leave / leave.sum(1, keepdims=True), np.full(len(choose), self.population / zones))
         toward, followed = [], []
         for t, phase in enumerate(self.turn):
-            odds = phase.offers.rate.sum(1)[phase.offers.empty[choose]] * leave
+            rate, odds = phase.offers.rate.sum(1), np.zeros(leave.shape)
+            odds[:, :drives] = rate[phase.offers.empty[choose]] * leave[:, :drives]
             odds[odds.sum(1) == 0, 0] = 1.0
-            toward.append(ThresholdPolicy(phase, weighted(phase, odds).table[0], keep=1.0))
-            followed.append(TablePolicy(phase, plan[t, choose]))
+            toward.append(threshold(phase, weighted(phase, odds).table[0], rate[choose]))
+            flows = plan.sent[t, rows]
+            followed.append(TablePolicy(phase, np.where(flows.sum(1, keepdims=True) > NOBODY, shares(flows), stay)))
         return {
-            "stay": one_hot(self, np.zeros(len(choose), int)),
+            "stay": TablePolicy(self, stay),
             "random": uniform(self),
             "equal": even,
             "proportional": ByTheClock(self, toward) if self.period else toward[0],
@@ -282,7 +345,11 @@ class RideShare(LocalModel):
     @reads("branch_rewards")
     def _plan(self, fluid: bool) -> fleet_lp.Flows:
         """Solved once; ``_plans`` may be shared with the limit, whose plan is the fluid one."""
-        if fluid not in self._plans:
+        if fluid not in self._plans and self.batteries is not None:
+            laws = [charge_lp.ElectricStep(phase, phase._rides, self.batteries.places) for phase in self.turn]
+            start = self.population * self.initial[self.active]
+            self._plans[fluid] = charge_lp.solve(laws, start, fluid=fluid, repeat=self.repeat)
+        elif fluid not in self._plans:
             steps = [phase._priced() for phase in self.turn]
             start = self.population * self.initial.reshape(len(self.city.zones), -1)[:, 0]
             self._plans[fluid] = fleet_lp.solve(steps, start, fluid=fluid, repeat=self.repeat)
@@ -344,35 +411,6 @@ def _fleet(fleet: float | None, city: CityData) -> float:
     if not found >= 1:  # type: ignore[operator]
         raise ValueError(f"fleet must be at least one car, not {shown(found)}")
     return float(found)  # type: ignore[arg-type]
-
-
-def town() -> CityData:
-    """Six zones in the morning: the centre, and five around it whose people ride there; 12 steps of 5 minutes."""
-    angle = 2 * np.pi * np.arange(5) / 5
-    coordinates = 4.0 * np.concatenate([np.zeros((1, 2)), np.stack([np.cos(angle), np.sin(angle)], 1)])
-    km = np.linalg.norm(coordinates[:, None] - coordinates, axis=2)
-    minutes = 2.0 + 2.0 * km
-    demand = np.zeros((12, 6, 6))
-    morning = np.linspace(1.0, 0.4, 12)
-    demand[:, 1:, 0] = morning[:, None] * np.linspace(2.0, 1.0, 5)
-    demand[:, 0, 1:] = 0.4 * (1.4 - morning)[:, None]
-    demand[:, np.arange(1, 6), [2, 3, 4, 5, 1]] = 0.5
-    ring = np.arange(1, 6)
-    pairs = np.concatenate([np.stack([0 * ring, ring], 1), np.stack([ring, np.roll(ring, -1)], 1)])
-    return CityData(
-        name="a town of six zones",
-        zones=("centre", "north-east", "north", "west", "south", "south-east"),
-        step=5.0,
-        start=7 * 60,
-        demand=demand,
-        travel_time=np.broadcast_to(minutes, demand.shape),
-        fare=np.broadcast_to(4.0 + 1.5 * km, demand.shape),
-        empty_time=minutes * (1 - np.eye(6)),
-        neighbours=pairs,
-        coordinates=coordinates,
-        cars=40,
-        cost=0.2,
-    )
 
 
 def _wording(city: CityData, fleet: float, weight: float, repeat: bool) -> Wording:
