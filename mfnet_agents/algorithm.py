@@ -44,6 +44,8 @@ class Algorithm(ABC):
         config: a frozen copy of the config it was built from; model: the environment's model; policy: the one being
             learnt.
         iteration: training iterations done; env_steps: joint transitions of one world sampled so far.
+        until: ``time.perf_counter()`` by which an iteration should end; most take no notice, those with a long
+            beginning cut it short. remarks: what was cut so, a sentence each, for whoever reads the result.
     """
 
     def __init__(self, config: AlgorithmConfig) -> None:
@@ -53,6 +55,8 @@ class Algorithm(ABC):
         self.iteration = 0
         self.env_steps = 0
         self.seconds = 0.0
+        self.until = math.inf
+        self.remarks: list[str] = []
         if (awaited := _AWAITED.get()) is not None:
             self.check_sizes(awaited)
         self.setup()
@@ -118,6 +122,11 @@ class Algorithm(ABC):
     def information(self) -> str:
         """What its policy reads when it is played, as comparisons are split by: see :func:`information_of`."""
         return "not said"
+
+    @property
+    def begins_from_rule(self) -> bool:
+        """Whether the first iteration makes another policy than :meth:`setup` does: one that is worth a look."""
+        return False
 
     # -- verbs
 
