@@ -188,7 +188,7 @@ class Algorithm(ABC):
         self._call("on_evaluate_start")
         found: dict[str, Any] = self._measured(self.policy, worlds, seed)
         value, ci95 = self.yardstick.read(found)
-        gap = self.yardstick.gap_closed(value, self._random)
+        gap = self.yardstick.gap_closed(value, self.random_value)
         metrics = {"env_runners": {**found, "headline_mean": value, "headline_ci95": ci95, "gap_closed": gap}}
         self._call("on_evaluate_end", evaluation_metrics=metrics)
         return metrics
@@ -213,7 +213,7 @@ class Algorithm(ABC):
         return Yardstick.of(self.model, self.certificate)
 
     @cached_property
-    def _random(self) -> float:
+    def random_value(self) -> float:
         """The headline where every legal action is played alike, on the config's evaluation worlds."""
         return self.yardstick.read(self._measured(uniform(self.model)))[0]
 

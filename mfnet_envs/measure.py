@@ -256,7 +256,7 @@ def measure(
         backend: of the simulator, as :func:`mfnet_envs.evaluate` takes it; another one plays other worlds.
         known: what was measured of this model in the same worlds before; it is taken over and not played again.
         seconds: by the clock, in which to be done: policies that would take longer, by what the longest took so far,
-            are left out but for the first, and named in ``notes``.
+            are left out but for the first two, and named in ``notes``.
 
     Raises:
         TypeError: the model is an id, or a policy a name; no policies by name; no certificate.
@@ -278,7 +278,7 @@ def measure(
     until, longest, left = time.perf_counter() + seconds, 0.0, []
     for name, policy in asked.items():
         began = time.perf_counter()
-        if results and began + longest > until:
+        if len(results) > 1 and began + longest > until:
             left.append(model.wording.labels.get(name, name))
             continue
         per_world = worlds_of(model, policy, worlds=worlds, seed=seed, backend=backend)

@@ -159,9 +159,9 @@ def solved(options: argparse.Namespace, began: float) -> int:
     else:
         print(summary(result, folder.path, algorithm.model.wording.labels).rpartition(";")[0])
         print("\n".join(verdict(result, algorithm.model, rule)))
+        print(f"all of it took {in_minutes(time.perf_counter() - began)}")
         print(f"the policy as plain files: {files[0].parent}")
         print(f"the page is {page}")
-        print(f"all of it took {in_minutes(time.perf_counter() - began)}")
         print(what_if_hint(place, understood(KINDS[kind])))
     return 0
 

@@ -11,7 +11,7 @@ import torch
 from mfnet_agents.config import ConfigError
 from mfnet_agents.dec_neural_ac.ascent import Adam
 from mfnet_agents.policies.individual import IndividualPolicy, Seen
-from mfnet_envs.arrays import Floats
+from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy
 from mfnet_envs.simulator import Simulator
@@ -106,7 +106,8 @@ def _lessons(
     gamma = model.gamma if model.headline.criterion == "discounted" else 1.0
     legal = model.legal[model.team_states]
     every = math.ceil(steps * together * legal.size / KEPT)
-    sizes, crowds, shares = [], [], []
+    sizes: list[Ints] = []
+    crowds, shares = [], []
     counts = simulator.reset(rng, together)
     for t in range(steps):
         if len(sizes) >= BATCHES and time.perf_counter() > until:

@@ -108,7 +108,7 @@ def _begin(
         for note in algorithm.model.notes:
             progress.say(f"note: {note}")
     if known is not None:
-        algorithm.certificate = known.certificate
+        algorithm.certificate, algorithm.random_value = known.certificate, known.results[RANDOM].value
     elif resume and (kept := folder.certificate()) is not None:
         algorithm.certificate = kept
     else:
@@ -180,13 +180,9 @@ def _loop(algorithm: Algorithm, folder: RunFolder, progress: Progress, tensorboa
 
 
 def _untrained(algorithm: Algorithm) -> dict[str, Any]:
-    """A result for iteration 0: the policy before training."""
-    return {
-        "training_iteration": 0,
-        "num_env_steps_sampled_lifetime": 0,
-        "time_total_s": 0.0,
-        "evaluation": algorithm.evaluate(),
-    }
+    """A result for iteration 0, with an evaluation of the policy unless it is about to become a rule's."""
+    counters = dict.fromkeys(COLUMNS, 0) | {"time_total_s": 0.0}
+    return counters if algorithm.begins_from_rule else {**counters, "evaluation": algorithm.evaluate()}
 
 
 def flat(result: dict[str, Any]) -> dict[str, Any]:
