@@ -146,7 +146,8 @@ class CompiledStepper:
             keep: the chance that a world goes on after a step, instead of starting afresh.
             recorded: which of the fields of :class:`Flows`.
         """
-        law, chosen = self._tabulated(SMALLEST), self._chosen(policy, 0, t, steps)
+        law = self._tabulated(SMALLEST)
+        chosen = None if law is None else self._chosen(policy, 0, t, steps)
         stream = stream_of(rng)
         first = stream.step
         while law is not None and chosen is not None:
