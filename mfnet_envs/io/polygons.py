@@ -82,9 +82,9 @@ def _close(sides: Mapping[int, Floats], tolerance: float) -> Iterator[tuple[int,
 def share_a_border(a: Floats, b: Floats, tolerance: float) -> bool:
     """Whether sides ``a (m, 2, 2)`` and ``b (n, 2, 2)``, from corner to corner, run along each other somewhere."""
     low, high = np.maximum(a.min((0, 1)), b.min((0, 1))), np.minimum(a.max((0, 1)), b.max((0, 1)))
-    near = [of[((of.max(1) >= low - tolerance) & (of.min(1) <= high + tolerance)).all(1)] for of in (a, b)]
-    for i, j in _meeting(*near, tolerance):
-        one, other = near[0][i], near[1][j]
+    a, b = (of[((of.max(1) >= low - tolerance) & (of.min(1) <= high + tolerance)).all(1)] for of in (a, b))
+    for i, j in _meeting(a, b, tolerance):
+        one, other = a[i], b[j]
         along = _beside(one[:, 0], one[:, 1], other, tolerance) | _beside(other[:, 0], other[:, 1], one, tolerance)
         if along.any():
             return True
