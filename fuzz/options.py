@@ -17,6 +17,7 @@ from fuzz.mutations import pick
 from mfnet_envs import instances
 
 LINKS = ["0,0 to 0,1", "0,1 to 0,0", "0,0 to 1,0", "1,0 to 0,0", "1,1 to 0,1", "0,0 to 1,1", "", "nowhere"]
+BACKBONE = ["0 to 1", "1 to 0", "1 to 2", "2 to 1"]
 PLACES: dict[str, dict[str, Any]] = {
     "MFNet-Routing-v0": {"population": 12, "rows": 2, "cols": 2},
     "MFNet-Packet-v0": {"population": 12},
@@ -25,8 +26,27 @@ PLACES: dict[str, dict[str, Any]] = {
 }
 BY_THE_CLOCK: dict[str, Any] = {**PLACES["MFNet-Routing-v0"], "profile": [0.5, 1.5], "toll": "marginal"}
 DRAWN: dict[str, tuple[str, ...]] = {
-    "MFNet-Routing-v0": ("profile", "profile_time", "toll", "demand_scale", "close", "vehicles", "dt", "population"),
-    "MFNet-Packet-v0": ("profile", "profile_time", "demand_scale", "utilisation", "vehicles", "dt", "population"),
+    "MFNet-Routing-v0": (
+        "profile",
+        "profile_time",
+        "failures",
+        "toll",
+        "demand_scale",
+        "close",
+        "vehicles",
+        "dt",
+        "population",
+    ),
+    "MFNet-Packet-v0": (
+        "profile",
+        "profile_time",
+        "failures",
+        "demand_scale",
+        "utilisation",
+        "vehicles",
+        "dt",
+        "population",
+    ),
     "MFNet-Courier-v0": ("deadline", "capacity", "total_demand", "population", "depots"),
     "MFNet-RideShare-v0": (
         "demand_scale",
@@ -44,6 +64,7 @@ DRAWN: dict[str, tuple[str, ...]] = {
 ELECTRIC = "range_steps", "chargers", "charge_rate"
 SAID = {  # a note about it must hold this
     "demand_scale": "multipl", "close": "clos", "toll": "toll", "batteries": "level of charge",
+    "failures": "failures by the clock",
 }  # fmt: skip
 
 
@@ -64,6 +85,19 @@ def close(rng: np.random.Generator) -> Any:
     return [links[0], links, [link.split(" to ") for link in links]][int(rng.integers(3))]
 
 
+def failures(rng: np.random.Generator) -> Any:
+    """``(link, from, until, share)``; times of a turn of 24, over its end, of no length, or outside."""
+    links = LINKS[:6] if rng.random() < 0.5 else BACKBONE if rng.random() < 0.9 else LINKS
+    odd_one = rng.random() < 0.2
+    times = [0, 0.5, 7, 9, 12, 23.99, 24, *([1e-9, -1, 1e9] if odd_one else [])]
+    shares = [0, 0.5, 1, 0.25, *([1e-12, 1.5, -0.1, np.nan] if odd_one else [])]
+    drawn = [
+        (pick(rng, links), *rng.choice(times, 2).tolist(), float(rng.choice(shares)))
+        for _ in range(int(rng.choice([1, 1, 2, 12])))
+    ]
+    return tuple(drawn) if rng.random() < 0.2 else [list(one) if rng.random() < 0.5 else one for one in drawn]
+
+
 def city(rng: np.random.Generator) -> Any:
     if rng.random() < 0.3:
         return pick(rng, ["manhattan", "manhatan", ""])
@@ -78,7 +112,7 @@ def chargers(rng: np.random.Generator) -> Any:
 
 
 MEANT: dict[str, Callable[[np.random.Generator], Any]] = {
-    "profile": profile, "toll": toll, "close": close, "city": city,
+    "profile": profile, "failures": failures, "toll": toll, "close": close, "city": city,
     "profile_time": lambda rng: float(10.0 ** rng.integers(-3, 6)),
     "demand_scale": lambda rng: float(rng.choice([0.5, 2, 1.2, 1e-6, 1e6, 1e-7, 1, 30])),
     "deadline": lambda rng: int(rng.choice([1, 2, 3, 30])),

@@ -44,6 +44,8 @@ class Algorithm(ABC):
         config: a frozen copy of the config it was built from; model: the environment's model; policy: the one being
             learnt.
         iteration: training iterations done; env_steps: joint transitions of one world sampled so far.
+        until: ``time.perf_counter()`` by which an iteration should end; most take no notice, those with a long
+            beginning cut it short. remarks: what was cut so, a sentence each, for whoever reads the result.
     """
 
     def __init__(self, config: AlgorithmConfig) -> None:
@@ -53,6 +55,8 @@ class Algorithm(ABC):
         self.iteration = 0
         self.env_steps = 0
         self.seconds = 0.0
+        self.until = math.inf
+        self.remarks: list[str] = []
         if (awaited := _AWAITED.get()) is not None:
             self.check_sizes(awaited)
         self.setup()
@@ -119,6 +123,11 @@ class Algorithm(ABC):
         """What its policy reads when it is played, as comparisons are split by: see :func:`information_of`."""
         return "not said"
 
+    @property
+    def begins_from_rule(self) -> bool:
+        """Whether the first iteration makes another policy than :meth:`setup` does: one that is worth a look."""
+        return False
+
     # -- verbs
 
     def train(self) -> dict[str, Any]:
@@ -179,7 +188,7 @@ class Algorithm(ABC):
         self._call("on_evaluate_start")
         found: dict[str, Any] = self._measured(self.policy, worlds, seed)
         value, ci95 = self.yardstick.read(found)
-        gap = self.yardstick.gap_closed(value, self._random)
+        gap = self.yardstick.gap_closed(value, self.random_value)
         metrics = {"env_runners": {**found, "headline_mean": value, "headline_ci95": ci95, "gap_closed": gap}}
         self._call("on_evaluate_end", evaluation_metrics=metrics)
         return metrics
@@ -204,7 +213,7 @@ class Algorithm(ABC):
         return Yardstick.of(self.model, self.certificate)
 
     @cached_property
-    def _random(self) -> float:
+    def random_value(self) -> float:
         """The headline where every legal action is played alike, on the config's evaluation worlds."""
         return self.yardstick.read(self._measured(uniform(self.model)))[0]
 
@@ -300,6 +309,11 @@ class Algorithm(ABC):
         function = self.config.hooks.get(event)
         if function is not None:
             function(algorithm=self, **values)
+
+
+def reward_size(model: LocalModel) -> float:
+    """The largest that a reward of one agent in one step can be, either way; 1 where nothing is ever paid."""
+    return max(map(abs, model.reward_range)) or 1.0
 
 
 def information_of(observe: int | str, clock: bool) -> str:

@@ -17,8 +17,9 @@ class Progress:
     def say(self, sentence: str) -> None:
         """One sentence for the reader."""
 
-    def start(self, yardstick: Yardstick, total: int, done: int) -> None:
-        """Training begins at ``done`` of ``total`` environment steps."""
+    def start(self, yardstick: Yardstick, total: int, done: int, until: float = math.inf) -> None:
+        """Training begins at ``done`` of ``total`` environment steps; ``until``: ``time.perf_counter()`` at which it
+        ends all the same."""
 
     def stepped(self, row: dict[str, Any]) -> None:
         """An iteration ended; ``row`` is its line of progress.csv."""
@@ -39,11 +40,13 @@ class Lines(Progress):
     def say(self, sentence: str) -> None:
         print(sentence, file=self.out, flush=True)
 
-    def start(self, yardstick: Yardstick, total: int, done: int) -> None:
-        self.yardstick, self.total, self.done = yardstick, total, done
+    def start(self, yardstick: Yardstick, total: int, done: int, until: float = math.inf) -> None:
+        self.yardstick, self.total, self.done, self.until = yardstick, total, done, until
         self.began, self.first = time.perf_counter(), done
         bound = "no bound" if yardstick.bound is None else f"bound {yardstick.text(yardstick.bound)}"
         left = f"training for {total - done:,} environment steps" if total > done else "nothing is left to train"
+        if total > done and math.isfinite(until):
+            left += f", {clock(until - self.began)} at most"
         self.say(f"{left}; {yardstick.unit}, {bound}")
 
     def stepped(self, row: dict[str, Any]) -> None:
@@ -51,24 +54,30 @@ class Lines(Progress):
 
     def evaluated(self, steps: int, value: float, ci95: float, gap: float | None) -> None:
         closed = "" if gap is None else f"  gap closed {gap:6.1%}"
-        spent = time.perf_counter() - self.began
-        speed = (self.done - self.first) / spent
-        eta = f"  {speed:,.0f} steps/s  ETA {clock((self.total - self.done) / speed)}" if speed else ""
+        speed, left = self.pace()
+        eta = f"  {speed:,.0f} steps/s  ETA {clock(left)}" if speed else ""
         text = self.yardstick.text
         self.say(f"{steps:>11,} steps  {text(value, ci95)}{closed}{eta}")
+
+    def pace(self) -> tuple[float, float]:
+        """Environment steps a second, and the seconds that are left, by the steps or by the clock."""
+        now = time.perf_counter()
+        speed = (self.done - self.first) / max(now - self.began, 1e-9)
+        return speed, min((self.total - self.done) / speed if speed else math.inf, self.until - now)
 
 
 class Bar(Lines):
     """One bar that is redrawn: steps, speed, ETA, the latest evaluation and the bound."""
 
-    def start(self, yardstick: Yardstick, total: int, done: int) -> None:
+    def start(self, yardstick: Yardstick, total: int, done: int, until: float = math.inf) -> None:
         from tqdm import tqdm
 
-        super().start(yardstick, total, done)
-        form = "{percentage:3.0f}%|{bar:24}| {n_fmt} of {total_fmt} steps, {rate_fmt}, ETA {remaining}{postfix}"
+        super().start(yardstick, total, done, until)
+        form = "{percentage:3.0f}%|{bar:24}| {n_fmt} of {total_fmt} steps, {rate_fmt}, {desc}{postfix}"
         self.bar = tqdm(
-            total=total, initial=done, unit="steps", unit_scale=True, bar_format=form, file=self.out, dynamic_ncols=True
-        )
+            desc="ETA ?", total=total, initial=done, unit="steps", unit_scale=True, bar_format=form, file=self.out,
+            dynamic_ncols=True,
+        )  # fmt: skip
 
     def say(self, sentence: str) -> None:
         if hasattr(self, "bar"):
@@ -78,6 +87,7 @@ class Bar(Lines):
 
     def stepped(self, row: dict[str, Any]) -> None:
         super().stepped(row)
+        self.bar.set_description_str(f"ETA {clock(self.pace()[1])}", refresh=False)
         self.bar.update(self.done - self.bar.n)
 
     def evaluated(self, steps: int, value: float, ci95: float, gap: float | None) -> None:
@@ -98,7 +108,7 @@ class JsonLines(Progress):
     def say(self, sentence: str) -> None:
         print(sentence, file=sys.stderr, flush=True)
 
-    def start(self, yardstick: Yardstick, total: int, done: int) -> None:
+    def start(self, yardstick: Yardstick, total: int, done: int, until: float = math.inf) -> None:
         write_json({"event": "start", "total_env_steps": total, "env_steps": done, "yardstick": yardstick.to_dict()})
 
     def stepped(self, row: dict[str, Any]) -> None:

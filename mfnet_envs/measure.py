@@ -13,6 +13,7 @@ True
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -242,6 +243,8 @@ def measure(
     certificate: Certificate | Literal["solve"] | None = "solve",
     tell: Tell | None = None,
     backend: str | Backend | None = None,
+    known: Measurement | None = None,
+    seconds: float = math.inf,
 ) -> Measurement:
     """Play every policy in the same ``worlds`` fresh worlds over ``model.evaluation``.
 
@@ -251,10 +254,14 @@ def measure(
         certificate: the model's, where it has been solved for already; None for none. Default: ``model.bound()``.
         tell: is shown every result when it is there.
         backend: of the simulator, as :func:`mfnet_envs.evaluate` takes it; another one plays other worlds.
+        known: what was measured of this model in the same worlds before; it is taken over and not played again.
+        seconds: by the clock, in which to be done: policies that would take longer, by what the longest took so far,
+            are left out but for the first two, and named in ``notes``.
 
     Raises:
         TypeError: the model is an id, or a policy a name; no policies by name; no certificate.
-        ValueError: no worlds; a policy of another network; a certificate of another criterion than the headline.
+        ValueError: no worlds; a policy of another network; a certificate of another criterion than the headline; what
+            is known was measured in other worlds.
     """
     if not (isinstance(policies, Mapping) and all(isinstance(name, str) for name in policies)):
         raise TypeError(f"policies are given by name, {{'mine': policy}}, not as {shown(policies)}")
@@ -262,14 +269,28 @@ def measure(
     check_worlds(model, worlds)
     solved = model.bound() if isinstance(certificate, str) and certificate == "solve" else certificate
     yardstick = Yardstick.of(model, solved)
-    results: dict[str, Result] = {}
-    for name, policy in {RANDOM: uniform(model), **policies}.items():
+    if known is not None and (known.worlds, known.seed) != (worlds, seed):
+        raise ValueError(
+            f"what is known was measured in {known.worlds} worlds of seed {known.seed}, not {worlds} of seed {seed}"
+        )
+    results: dict[str, Result] = {} if known is None else dict(known.results)
+    asked = {name: policy for name, policy in {RANDOM: uniform(model), **policies}.items() if name not in results}
+    until, longest, left = time.perf_counter() + seconds, 0.0, []
+    for name, policy in asked.items():
+        began = time.perf_counter()
+        if len(results) > 1 and began + longest > until:
+            left.append(model.wording.labels.get(name, name))
+            continue
         per_world = worlds_of(model, policy, worlds=worlds, seed=seed, backend=backend)
         report = summary(model, per_world)
         results[name] = Result(*yardstick.read(report), report, yardstick.scale * per_world[yardstick.key])
+        longest = max(longest, time.perf_counter() - began)
         if tell is not None:
             tell(name, results[name])
-    return Measurement(results, yardstick, solved, worlds, seed, model.wording.labels, tuple(model.notes))
+    notes = tuple(model.notes) if known is None else known.notes
+    if left:
+        notes = (*notes, f"for lack of time these were not measured: {', '.join(left)}")
+    return Measurement(results, yardstick, solved, worlds, seed, model.wording.labels, notes)
 
 
 def percent(share: float | None, digits: int = 1) -> str:

@@ -12,7 +12,9 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +39,7 @@ BATCHED_VIEWS: dict[str, Callable[..., TeamsBatch | AgentsBatch]] = {"teams": Te
 
 
 VERSIONED = re.compile(r"[\w.-]+-v\d+")
+_REMEMBERED: ContextVar[dict[tuple[str, str], LocalModel] | None] = ContextVar("_REMEMBERED", default=None)
 
 
 @dataclass(frozen=True)
@@ -192,7 +195,26 @@ def make_model(id: str, **options: Any) -> LocalModel:
     """The model of a scenario, with the builder's ``options``."""
     entry = scenario(id)
     model_options, _ = split_options(entry, None, options)
-    return entry.build(**model_options)
+    made, key = _REMEMBERED.get(), (id, repr(sorted(options.items())))
+    if made is None:
+        return entry.build(**model_options)
+    if key not in made:
+        made[key] = entry.build(**model_options)
+    return made[key]
+
+
+@contextmanager
+def remembered() -> Iterator[None]:
+    """Within, the same id with the same options is built once, and :func:`make_model` gives that model again.
+
+    For those who read a large file and then do several things with its model. Options are told apart by how they are
+    printed, so they must be plain values.
+    """
+    before = _REMEMBERED.set({})
+    try:
+        yield
+    finally:
+        _REMEMBERED.reset(before)
 
 
 def parallel_env(id: str, view: str = "teams", **options: Any) -> TeamsEnv | AgentsEnv:

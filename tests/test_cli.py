@@ -4,6 +4,7 @@ import argparse
 import csv
 import io
 import json
+import math
 import os
 import shlex
 import shutil
@@ -14,17 +15,18 @@ import warnings
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import mfnet_envs
-from mfnet_agents import Algorithm, DecNeuralAC, DecNeuralACConfig, checkpoint, cli, recorded, runs
+from mfnet_agents import Algorithm, DecNeuralAC, DecNeuralACConfig, checkpoint, cli, progress, recorded, runs
 from mfnet_agents.cli import arguments, what_if
 from mfnet_agents.cli import solve as solve_verb
 from mfnet_agents.cli import train as train_verb
-from mfnet_agents.progress import Bar, clock, finite
+from mfnet_agents.progress import Bar, Lines, clock, finite
 from mfnet_envs.io import NetworkData
 from mfnet_envs.registration import scenarios
 from mfnet_envs.yardstick import Yardstick
@@ -559,6 +561,23 @@ def test_the_bar_on_a_terminal() -> None:
     bar.stop()
     last = screen.getvalue().rpartition("\r")[2]
     assert all(word in last for word in ("50%|", "500", "steps/s", "ETA", "10.500", "65%", "bound 12.250"))
+
+
+@pytest.mark.parametrize(("until", "left"), [(80.0, "0:40"), (400.0, "2:00"), (math.inf, "2:00"), (30.0, "0:00")])
+def test_the_clock_or_the_steps_whichever_is_sooner(until: float, left: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quarter of the steps took 40 s, so that the rest takes 120 s, unless the clock ends it before."""
+    now = [0.0]
+    monkeypatch.setattr(progress, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    lines, bar = Lines(io.StringIO()), Bar(io.StringIO())
+    for shown in (lines, bar):
+        now[0] = 0.0
+        shown.start(Yardstick("discounted_return", 1.0, "return", None), 1000, 0, until)
+        now[0] = 40.0
+        shown.stepped({"num_env_steps_sampled_lifetime": 250})
+        shown.evaluated(250, 10.5, 0.1, None)
+    shown.stop()
+    assert f"ETA {left}\n" in lines.out.getvalue() and f"ETA {left}" in bar.out.getvalue().rpartition("\r")[2]
+    assert (" at most;" in lines.out.getvalue()) == math.isfinite(until)
 
 
 def test_infinities_become_null() -> None:

@@ -227,7 +227,7 @@ def test_crowds_that_leave_the_table_make_it_grow(monkeypatch: pytest.MonkeyPatc
     simulator, policy = Simulator(model, "compiled"), model.heuristics()["threshold_lp"]
     assert isinstance(policy, ThresholdPolicy)
     heap = np.array([[3_000, 0, 0, 0]])
-    monkeypatch.setattr(compiled, "TABLE_BYTES", 2**22)  # room for few of the policy's turns
+    monkeypatch.setattr(compiled, "TURNS_BYTES", 2**22)  # room for few of the policy's turns
     ours, theirs = simulator.generator(0), simulator.generator(0)
     ends, t = heap, 0
     while t < 20:

@@ -81,8 +81,9 @@ LAYERS = tuple(
 LONGEST = 450  # lines of a file
 # Lines in all. There were 22.9k before these rooms had walls, and 5 % more were planned; backends, targets, the
 # registry, parts, measuring and the scenarios' own words took 16 %; saying what every file, option, checkpoint and
-# certificate assumes, and refusing what is none, another 4k lines. What grows from here on must be worth raising this.
-TOTAL = 50_000
+# certificate assumes, and refusing what is none, another 4k lines. What grows from here on must be worth raising this:
+# a backend on devices, training over processes, electric fleets and graph networks were, 2k lines together.
+TOTAL = 52_500
 
 # Imported on request only: they are slow to import, or not everybody has them.
 HEAVY = {

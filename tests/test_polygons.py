@@ -11,7 +11,7 @@ import pytest
 
 from mfnet_agents.cli import main
 from mfnet_envs import io
-from mfnet_envs.io import NetworkFileError
+from mfnet_envs.io import NetworkFileError, polygons
 
 
 def square(x: float, y: float, size: float = 1.0) -> list[list[float]]:
@@ -25,6 +25,30 @@ def a_map(path: Path, zones: Sequence[tuple[Any, Any]], name: str = "LocationID"
     ]
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
     return path
+
+
+def test_no_pair_of_sides_that_meet_is_left_out() -> None:
+    """Sides a millionth to all of the map long, held against each other one by one; some upright, some flat."""
+    rng = np.random.default_rng(0)
+    for k in range(20):
+        a, b = (
+            rng.random((many, 1, 2)) * [[1, 10.0 ** rng.integers(-3, 4)]]
+            + np.cumsum(rng.normal(size=(many, 2, 2)), 1) * 10.0 ** rng.integers(-6, 1, (many, 1, 1))
+            for many in (40, 60)
+        )
+        meet = np.array([[(p.min(0) <= q.max(0)).all() and (q.min(0) <= p.max(0)).all() for q in b] for p in a])
+        found = [pair for i, j in polygons._meeting(a, b, 1e-9) for pair in zip(i.tolist(), j.tolist(), strict=True)]
+        assert sorted(found) == list(map(tuple, np.argwhere(meet).tolist())), k
+
+
+@pytest.mark.parametrize("apart", [0.01, 0.0])
+def test_coasts_of_many_thousand_corners(apart: float) -> None:
+    """One ragged ring within another, and around itself: every side against every other would take hours."""
+    turn = np.linspace(0, 2 * np.pi, 40_000, endpoint=False)
+    ragged = 1 + 1e-3 * (np.arange(len(turn)) % 2)
+    ring = np.stack([ragged * np.cos(turn), ragged * np.sin(turn)], 1)
+    sides = np.stack([ring, np.roll(ring, -1, axis=0)], 1)
+    assert polygons.share_a_border(sides, (1 + apart) * sides[::-1], 1e-9) == (apart == 0.0)
 
 
 def test_squares_of_a_grid_have_the_neighbours_of_a_grid(tmp_path: Path) -> None:

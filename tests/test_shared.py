@@ -1,5 +1,9 @@
 """One policy for all nodes: its gradient, what its features mean, where else it can be executed; and imitation."""
 
+import math
+import re
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import networkx as nx
@@ -8,7 +12,7 @@ import pytest
 import torch
 
 import mfnet_envs
-from mfnet_agents import DecNeuralAC, DecNeuralACConfig
+from mfnet_agents import DecNeuralAC, DecNeuralACConfig, runs
 from mfnet_agents.config import ConfigError
 from mfnet_agents.dec_neural_ac import imitation
 from mfnet_agents.nets import DTYPE, TwoLayer
@@ -243,6 +247,40 @@ def test_it_starts_as_the_heuristic(options: dict[str, Any]) -> None:
     missed = np.abs(algo.policy.teams(counts, 0) - wanted).sum(2) / 2
     agents = counts[:, model.team_states]
     assert (missed * agents).sum() / agents.sum() < 0.02
+
+
+def test_the_clock_cuts_imitation_short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that a second passes on with each look at it: of 100 s to learn 75 are for imitation, 37 of them to
+    watch, which it says; without an end it looks as often, and nothing is cut."""
+    now = iter(range(10_000))
+    monkeypatch.setattr(imitation, "time", SimpleNamespace(perf_counter=lambda: float(next(now))))
+    algo = config(env_config={"population": 100, "horizon": 60}, start="proportional", actor_lr=1e-9).build_algo()
+    random, rule = (algo._measured(one, 32)["headline_mean"] for one in (uniform(algo.model), algo.teacher))
+    algo.until = 100.0
+    result = algo.train()
+    [said] = algo.remarks
+    found = re.fullmatch(
+        r"the time was too short to begin as the rule proportional: (\d+) of 60 steps were watched and (\d+) of 240 "
+        r"rounds of fitting were done", said,
+    )  # fmt: skip
+    assert found is not None, said
+    watched, fitted = map(int, found.groups())
+    assert 37 <= watched <= 47 and 25 <= fitted <= 37  # the first eight steps are watched without a look
+    _, together = imitation._episodes(algo.model, algo.sampler.worlds)
+    assert result["env_runners"]["num_env_steps_sampled"] - algo.settings.env_steps_per_iteration == watched * together
+    assert algo._measured(algo.policy, 32)["headline_mean"] > random + 0.5 * (rule - random)  # it is a fit all the same
+    whole = config(env_config={"population": 100, "horizon": 60}, start="proportional", actor_lr=1e-9).build_algo()
+    whole.train()
+    assert not whole.remarks and math.isinf(whole.until)
+
+
+def test_what_was_imitated_is_looked_at_at_once(tmp_path: Path) -> None:
+    """Not the policy before, which nobody wants: the best iterate is the rule's at least."""
+    chosen = config(start="proportional", steps=10**5, actor_lr=1e-9).evaluation(evaluation_interval=10**6)
+    folder = runs.RunFolder.create(tmp_path / "run")
+    result = runs.train(chosen.build_algo(), folder, worlds=4, tensorboard=False, seconds=0.0)
+    looks = [row.get("evaluation/headline_mean", "") for row in folder.rows()]
+    assert [bool(look) for look in looks] == [False, True] and result["best"]["training_iteration"] == 1
 
 
 def test_what_reads_the_crowd_can_be_imitated_by_shared_weights() -> None:

@@ -74,6 +74,16 @@ def test_by_name_is_by_option(run: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "learnt here is played as on the open network" in said
 
 
+def test_another_population_is_no_other_fleet(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A third fewer agents for the same vehicles: each stands for half as many again, which a line says."""
+    [said] = [note for note in asked(run, capsys, "--population", "20")["notes"] if "agents there" in note]
+    fleet = routing_v0.Routing(30, triangle()).vehicles
+    assert f"the 20 agents there stand for the same vehicles, {fleet:,.6g} in all, as the 30 here" in said
+    assert f"{fleet / 20:.4g} each instead of {fleet / 30:.4g}" in said and "--on vehicles= changes how many" in said
+    for other in (["--population", "20", "--on", "vehicles=3"], ["--population", "30"]):
+        assert not any("agents there" in note for note in asked(run, capsys, *other)["notes"])
+
+
 def test_the_table_and_what_it_adds_to(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     again = run.parent / "again"
     arguments = [

@@ -13,6 +13,7 @@ HELP = "write what a run has learnt as plain files: CSV, GeoJSON, and a policy t
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="RUN", type=Path, help="run folder")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to (default RUN/export)")
+    parser.add_argument("--rule", metavar="NAME", help="a heuristic of the scenario, in place of what was learnt")
     add_environment_of_runs(parser)
     add_json(parser)
 
@@ -24,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
 
     vouch(options)
     out = options.out or options.path / "export"
-    files = answer(export, RunFolder.open(options.path), out)
+    files = answer(export, RunFolder.open(options.path), out, rule=options.rule)
     if options.json:
         print_json({"files": [str(file) for file in files]})
     else:

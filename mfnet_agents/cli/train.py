@@ -43,7 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, metavar="DIR", help="run folder (default runs/ID-OPTIONS-ALGORITHM-seedSEED)"
     )
     parser.add_argument("--resume", action="store_true", help="go on from the folder's last checkpoint, bit for bit")
-    parser.add_argument("--worlds", type=worlds, help="worlds of the final evaluation (default 256)")
+    parser.add_argument("--worlds", type=worlds, help="worlds of the final evaluation (default 256, or as begun)")
     parser.add_argument("--no-preset", action="store_true", help="the algorithm's defaults, not the shipped options")
     parser.add_argument("--no-tensorboard", action="store_true", help="write no TensorBoard events")
     parser.add_argument(
@@ -75,7 +75,8 @@ def run(options: argparse.Namespace) -> int:
     config, folder = run_of(options)
     shown, path = progress.choose(machine=options.json), folder.path
     algorithm = answer(config.build_algo)
-    worlds = options.worlds or runs.REPORT_WORLDS
+    as_begun = folder.read("config.json").get("worlds") if options.resume else None
+    worlds = options.worlds or as_begun or runs.REPORT_WORLDS
     answer(check_worlds, algorithm.model, worlds)
     with live_page(path, options.live, shown):
         if not options.resume:

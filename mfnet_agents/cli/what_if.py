@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import math
 import shlex
 import sys
 from pathlib import Path
@@ -98,20 +99,35 @@ def run(options: argparse.Namespace) -> int:
         "worlds": options.worlds or runs.REPORT_WORLDS,
         "seed": runs.REPORT_SEED if options.seed is None else options.seed,
     }
+    said = [*mapped(there), *sampled(here.model, model)]
     rules = here.model.heuristics()
     before = answer(
         measure, here.model, {**rules, SAME: here.policy}, certificate=solved([options.path]) or "solve", **common
     )
     after = answer(measure, model, {**model.heuristics(), **there}, **common)
     if options.json:
-        print_json({"on": new, "before": before.to_dict(), "after": after.to_dict(), "notes": mapped(there)})
+        print_json({"on": new, "before": before.to_dict(), "after": after.to_dict(), "notes": said})
         return 0
     print(side_by_side(before, after))
     print("there: " + ", ".join(f"{name}={value}" for name, value in new.items()))
     print(f"{common['worlds']} worlds, seed {common['seed']}")
-    for line in (*after.exceeded(), *after.footnotes(), *mapped(there)):
+    for line in (*after.exceeded(), *after.footnotes(), *said):
         print(line)
     return 0
+
+
+def sampled(here: Any, there: Any) -> list[str]:
+    """A line where other agents stand for the same fleet: that is no other fleet, as somebody may have meant."""
+    weights = [getattr(model, "weight", 1.0) for model in (here, there)]
+    fleets = [model.population * weight for model, weight in zip((here, there), weights, strict=True)]
+    if here.population == there.population or not math.isclose(*fleets):
+        return []
+    whole = "fleet" if hasattr(there, "fleet") else "vehicles"
+    return [
+        f"note: the {there.population:,} agents there stand for the same {whole}, {fleets[1]:,.6g} in all, as the "
+        f"{here.population:,} here, {weights[1]:.4g} each instead of {weights[0]:.4g}, and meet the same demand; "
+        f"--on {whole}= changes how many there are"
+    ]
 
 
 def factor(text: str) -> float:

@@ -115,6 +115,10 @@ class DecNeuralAC(Algorithm):
     def information(self) -> str:
         return information_of(self.settings.observe, bool(self.settings.clock))
 
+    @property
+    def begins_from_rule(self) -> bool:
+        return self.teacher is not None
+
     def training_step(self) -> dict[str, Any]:
         """Algorithm 2, one iteration."""
         burnt = 0 if self.is_warm else self._imitated() + self.trained.warm_up(self.learned)
@@ -127,7 +131,9 @@ class DecNeuralAC(Algorithm):
         if self.teacher is None:
             return 0
         assert isinstance(self.learned, IndividualPolicy)
-        steps = imitation.imitate(self.learned, self.teacher, self.sampler.worlds, self.rng)
+        steps, cut = imitation.imitate(self.learned, self.teacher, self.sampler.worlds, self.rng, self.until)
+        if cut:
+            self.remarks.append(f"the time was too short to begin as the rule {self.settings.start}: {cut}")
         radius = None if self.settings.radius is None else float(self.settings.radius)
         self.learned.update(project(self.learned.theta, self.learned.net.start, radius))
         self.trained = self._made()

@@ -87,7 +87,7 @@ def _record(folder: RunFolder, result: dict[str, Any]) -> Record:
     heuristics = kept["policies"] if kept and _same_worlds(kept, common) else {}
     policies = {**{name: result[name] for name in (RANDOM, *LEARNT)}, **heuristics, **result.get("policies", {})}
     measured = {"policies": policies, "certificate": started.get("certificate"), "labels": LEARNT, **common}
-    measured["notes"] = started.get("notes") or ()
+    measured["notes"] = result.get("notes") or started.get("notes") or ()
     stairs = folder.read("staircase.json")
     return Record(
         env=str(result["env"]),

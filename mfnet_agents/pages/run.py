@@ -297,6 +297,7 @@ def _fine_print(run: Record, model: LocalModel, why: list[str]) -> Markup:
         *_about_the_bound(run.measured),
         "One training seed. The intervals are over evaluation worlds, not over training seeds.",
         *preset_notes(run.env, run.algorithm),
+        *(f"{note[:1].upper()}{note[1:]}." for note in run.measured.notes if note not in model.notes),
         *why,
     ]
     commands = [run.command or f"mfnet train {run.env}", "mfnet evaluate RUN", "mfnet report RUN"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -18,11 +20,13 @@ from mfnet_envs import load_policy, save_policy
 from mfnet_envs.arrays import Floats, Ints
 from mfnet_envs.io import CityData
 from mfnet_envs.io.reading import geographical
+from mfnet_envs.measure import RANDOM
 from mfnet_envs.model import LocalModel
-from mfnet_envs.policy import Policy
+from mfnet_envs.policy import Policy, uniform
 from mfnet_envs.policy_file import FilePolicy
 from mfnet_envs.positions import node_positions
 from mfnet_envs.simulator import Simulator
+from mfnet_envs.words import one_of
 from mfnet_envs.writing import written
 
 POLICY, README = "policy.npz", "README.txt"
@@ -32,22 +36,29 @@ MOST = 2_000_000  # agents of a world that can be followed one by one
 CROWDS, ROWS = 12, 200_000  # sizes that policy.csv lists at most, where that makes no more rows
 
 
-def export(folder: RunFolder, out: Path, *, worlds: int = WORLDS) -> list[Path]:
+def export(
+    folder: RunFolder, out: Path, *, worlds: int = WORLDS, rule: str | None = None, seconds: float = math.inf
+) -> list[Path]:
     """Write the best policy of a finished run and what is known of it; the files, README.txt last.
 
     Args:
-        worlds: whose flows are counted.
+        worlds: whose flows are counted. rule: a heuristic of the scenario, in place of what was learnt.
+        seconds: to count flows in; where there is no clock fewer steps are counted then, which README.txt says.
 
     Raises:
-        ValueError: a policy that no file can hold. RunError: no finished run, or ``out`` holds other things.
-        OSError: it cannot be written.
+        ValueError: a policy that no file can hold; no such rule. RunError: no finished run, or ``out`` holds other
+            things. OSError: it cannot be written.
     """
     result = folder.read("result.json")
     if "best" not in result:
         raise RunError(f"the run in {folder.path} is not finished, so it has nothing to export yet")
     if out.exists() and not (out.is_dir() and ((out / POLICY).is_file() or not any(out.iterdir()))):
         raise RunError(f"{out} exists and is no earlier export; name another folder with --out")
-    policy = folder.algorithm(folder.best).policy
+    policy: Policy = folder.algorithm(folder.best).policy
+    if rule is not None:
+        rules = {RANDOM: uniform(policy.model), **policy.model.heuristics()}
+        one_of("rule", rule, tuple(rules))
+        policy = rules[rule]
     made = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -57,7 +68,7 @@ def export(folder: RunFolder, out: Path, *, worlds: int = WORLDS) -> list[Path]:
             out.rmdir()
         raise
     saved, model = load_policy(out / POLICY, policy.model), policy.model
-    moved, largest = flows(model, policy, worlds, REPORT_SEED)
+    moved, largest, counted = flows(model, policy, worlds, REPORT_SEED, seconds)
     crowds = _crowds(saved, largest)
     texts = {
         "policy.csv": _csv(("region", "step", "crowd", "to", "share"), _shares(saved, crowds)),
@@ -65,7 +76,8 @@ def export(folder: RunFolder, out: Path, *, worlds: int = WORLDS) -> list[Path]:
         "flows.csv": None if moved is None else _csv(("step", "from", "to", "agents"), moved),
         "policy.geojson": _geojson(saved, model),
     }
-    texts[README] = _readme(folder, saved, model, result, {name for name, text in texts.items() if text is not None})
+    there = {name for name, text in texts.items() if text is not None}
+    texts[README] = _readme(folder, saved, model, result, there, rule, counted)
     for name, text in texts.items():
         if text is None:
             (out / name).unlink(missing_ok=True)  # of an earlier export
@@ -113,16 +125,17 @@ def _bound(folder: RunFolder, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def flows(
-    model: LocalModel, policy: Policy, worlds: int, seed: int
-) -> tuple[list[tuple[int | str, str, str, str]] | None, int]:
-    """Mean agents that go from one node to another in a step, and the largest team that was seen.
+    model: LocalModel, policy: Policy, worlds: int, seed: int, seconds: float = math.inf
+) -> tuple[list[tuple[int | str, str, str, str]] | None, int, int]:
+    """Mean agents that go from one node to another in a step, the largest team that was seen, and steps played.
 
     By the step of the episode, or of the clock's turn; without a clock the mean after the warm-up, its step "all". None
-    where agents are too many to be followed one by one.
+    where agents are too many to be followed one by one. Where there is no clock, no step is begun after ``seconds``,
+    one after the warm-up excepted.
     """
     n, nodes = model.population, model.network.num_nodes
     if n > MOST:
-        return None, int(2 * model.usual_counts[model.team_states].max(initial=1))
+        return None, int(2 * model.usual_counts[model.team_states].max(initial=1)), 0
     simulator, rng = Simulator(model, "numpy"), np.random.default_rng(seed)
     worlds = max(1, min(worlds, TOGETHER // n))
     counts = simulator.reset(rng, worlds)
@@ -131,7 +144,11 @@ def flows(
     turns = steps if model.episode_steps is not None else (model.period or 1)
     seen: list[list[tuple[Ints, Ints]]] = [[] for _ in range(turns)]
     times, largest = np.zeros(turns, int), 0
+    until, played = time.perf_counter() + seconds, steps
     for t in range(steps):
+        if turns == 1 and t > warmup and time.perf_counter() > until:
+            played = t
+            break
         counts = np.stack([np.bincount(row, minlength=len(model.legal)) for row in states])
         largest = max(largest, int(counts[:, model.team_states].max(initial=0)))
         after, _ = simulator.at(t).step_agents(states, _drawn(policy, model, states, counts, t, rng), rng)
@@ -148,7 +165,7 @@ def flows(
         total = np.bincount(where, np.concatenate([c for _, c in seen[turn]])) / (times[turn] * worlds)
         step = "all" if turns == 1 and steps > 1 else turn
         rows += [(step, called[k // nodes], called[k % nodes], f"{x:.6g}") for k, x in zip(keys, total, strict=True)]
-    return rows, largest
+    return rows, largest, played
 
 
 def _drawn(policy: Policy, model: LocalModel, states: Ints, counts: Ints, t: int, rng: np.random.Generator) -> Ints:
@@ -198,7 +215,10 @@ def _geojson(saved: FilePolicy, model: LocalModel) -> str | None:
     return json.dumps({"type": "FeatureCollection", "features": features}) + "\n"
 
 
-def _readme(folder: RunFolder, saved: FilePolicy, model: LocalModel, result: dict[str, Any], there: set[str]) -> str:
+def _readme(
+    folder: RunFolder, saved: FilePolicy, model: LocalModel, result: dict[str, Any], there: set[str],
+    rule: str | None, counted: int,
+) -> str:  # fmt: skip
     headline, agents = folder.yardstick(), model.wording.agents
     city = getattr(model, "city", None)
     clock = "the step of the episode or of the clock's turn, from 0"
@@ -209,9 +229,14 @@ def _readme(folder: RunFolder, saved: FilePolicy, model: LocalModel, result: dic
     layered = len(np.unique(model.network.node_of[model.team_states])) < len(model.team_states)
     weight = getattr(model, "weight", 1.0)
     stands = "" if weight == 1 else f" An agent stands for {weight:g} of them."
+    place = f"{result['env']} with {result.get('env_config')}"
+    what, mine = f"What was learnt in {place}, by {result['algorithm']}.", result["best"]
+    if rule is not None:
+        what = f"A rule of {place}: {model.wording.labels.get(rule, rule)}. It was not learnt."
+        mine = result.get("policies", {}).get(rule)
     lines = [
-        f"What was learnt in {result['env']} with {result.get('env_config')}, by {result['algorithm']}.",
-        f"The best policy earns {headline.text(result['best']['value'], result['best']['ci95'])} {headline.unit}.",
+        what,
+        *([f"It earns {headline.text(mine['value'], mine['ci95'])} {headline.unit}."] if mine else []),
         f"{model.population:,} agents, the {agents}.{stands}",
         "",
         f"{POLICY}: the whole policy. In Python, without torch:",
@@ -226,8 +251,9 @@ def _readme(folder: RunFolder, saved: FilePolicy, model: LocalModel, result: dic
         'bound.json: what no policy exceeds, and what this policy and the heuristics earn, all in its "unit".',
     ]
     if "flows.csv" in there:
+        few = "" if counted >= model.evaluation[0] else f", in the first {counted:,} of {model.evaluation[0]:,} steps"
         lines += [
-            f"flows.csv: mean flows under the policy, counted in evaluation worlds (seed {REPORT_SEED}).",
+            f"flows.csv: mean flows under the policy, counted in evaluation worlds (seed {REPORT_SEED}){few}.",
             "  step    as above, or all: the mean over the evaluated steps where there is no clock.",
             "  from, to  where agents leave in this step, and where they go, by choice or not; staying is left out.",
             "  agents  how many in a step, in the mean.",

@@ -24,7 +24,7 @@ from mfnet_agents.progress import Progress
 from mfnet_agents.runs.folder import COLUMNS, RunError, RunFolder
 from mfnet_envs.conformance.models import met_beyond_range
 from mfnet_envs.evaluate import check_worlds, evaluate
-from mfnet_envs.measure import RANDOM, measure
+from mfnet_envs.measure import RANDOM, Measurement, measure
 from mfnet_envs.model import LocalModel
 from mfnet_envs.policy import Policy
 from mfnet_envs.simulator import Simulator
@@ -44,6 +44,7 @@ def train(
     tensorboard: bool = True,
     command: str = "",
     seconds: float = math.inf,
+    known: Measurement | None = None,
 ) -> dict[str, Any]:
     """Train to the end of the budget, or until Ctrl-C; returns what result.json holds.
 
@@ -52,6 +53,8 @@ def train(
         folder: from ``RunFolder.create``, or from ``RunFolder.open`` to resume.
         worlds: of the final measurement, in the backend of training. heuristics: whether it includes the scenario's.
         seconds: by the clock, after which no further iteration begins; a run that ends so is finished like any other.
+        known: what was measured of this model before, the heuristics, in the same worlds (``REPORT_SEED``); its
+            certificate is taken over, and the reader has been told of it.
 
     Raises:
         ValueError: more worlds than this machine's memory holds.
@@ -67,13 +70,13 @@ def train(
     check_worlds(algorithm.model, worlds)  # before anything is trained, not after
     folder.own()
     try:
-        _begin(algorithm, folder, progress, resume, command)
+        _begin(algorithm, folder, progress, resume, {"command": command, "worlds": worlds}, known)
         stopped = _loop(algorithm, folder, progress, tensorboard, seconds)
         result = _summary(algorithm, folder, stopped)
         folder.write("result.json", result)
         if not stopped:  # else somebody is waiting: no long evaluations
-            others = algorithm.model.heuristics() if heuristics else {}
-            result |= _measurement(algorithm, folder, progress, worlds, others)
+            others = algorithm.model.heuristics() if heuristics and known is None else {}
+            result |= _measurement(algorithm, folder, progress, worlds, others, known)
             folder.write("result.json", result)
         return result
     except KeyboardInterrupt:
@@ -86,18 +89,29 @@ def train(
         folder.release()
 
 
-def _begin(algorithm: Algorithm, folder: RunFolder, progress: Progress, resume: bool, command: str) -> None:
-    """From the last checkpoint where there is one, the bound, ``config.json``, and a first checkpoint."""
+def _begin(
+    algorithm: Algorithm, folder: RunFolder, progress: Progress, resume: bool, asked: dict[str, Any],
+    known: Measurement | None,
+) -> None:  # fmt: skip
+    """From the last checkpoint where there is one, the bound, ``config.json``, and a first checkpoint.
+
+    Args:
+        asked: what else of the call is to be recorded.
+    """
     config = algorithm.config
     if resume and checkpoint.exists(folder.last):  # a run that died before its first checkpoint starts anew
         folder.check(config.to_dict())
         algorithm.restore_from_path(folder.last)
+        told = folder.read("result.json").get("notes", ())  # where it was stopped
+        algorithm.remarks += [note for note in told if note not in algorithm.model.notes]
     elif algorithm.iteration:
         raise RunError("a run begins with an algorithm as build_algo() gives it; this one has been trained already")
     notes = [*algorithm.model.notes, *_doubts(algorithm.model)]
-    for note in notes:
+    for note in notes if known is None else notes[len(algorithm.model.notes) :]:
         progress.say(f"note: {note}")
-    if resume and (kept := folder.certificate()) is not None:
+    if known is not None:
+        algorithm.certificate, algorithm.random_value = known.certificate, known.results[RANDOM].value
+    elif resume and (kept := folder.certificate()) is not None:
         algorithm.certificate = kept
     else:
         progress.say("computing the bound (once; a linear programme can take half a minute) ...")
@@ -106,7 +120,7 @@ def _begin(algorithm: Algorithm, folder: RunFolder, progress: Progress, resume: 
         yardstick = algorithm.yardstick
     except ValueError as error:  # of the scenario's making
         raise RunError(f"{config.env} contradicts itself: {error}; mend its bound() or its headline") from error
-    if solved is not None:
+    if solved is not None and known is None:
         progress.say(f"bound: {solved}")
     record = {
         **recorded.origins(config),
@@ -116,7 +130,7 @@ def _begin(algorithm: Algorithm, folder: RunFolder, progress: Progress, resume: 
         "notes": notes,
         "needs": algorithm.needs,
         "versions": versions(),
-        "command": command,
+        **asked,
     }
     folder.write("config.json", record)
     if not checkpoint.exists(folder.last):
@@ -139,12 +153,12 @@ def _doubts(model: LocalModel) -> list[str]:
 
 def _loop(algorithm: Algorithm, folder: RunFolder, progress: Progress, tensorboard: bool, seconds: float) -> bool:
     """Iterate until the budget or the time is spent, or Ctrl-C asks to stop; returns whether it did."""
-    until = time.perf_counter() + seconds
+    algorithm.until = until = time.perf_counter() + seconds
     budget, yardstick = algorithm.config.total_env_steps, algorithm.yardstick
     rows = folder.keep_rows(algorithm.iteration)
     evaluations = [row.get(f"evaluation/{yardstick.key}_mean", "") for row in rows]
     best = max((yardstick.scale * float(mean) for mean in evaluations if mean), default=-math.inf)
-    progress.start(yardstick, budget, algorithm.env_steps)
+    progress.start(yardstick, budget, algorithm.env_steps, until)
 
     def note(result: dict[str, Any]) -> None:
         """The row before the last checkpoint: resuming can drop rows that are too many, not invent missing ones."""
@@ -166,26 +180,25 @@ def _loop(algorithm: Algorithm, folder: RunFolder, progress: Progress, tensorboa
             note(_untrained(algorithm))
         over = algorithm.env_steps >= budget
         while not over and not asked.is_set():
+            looks = not algorithm.iteration and algorithm.begins_from_rule
             result = algorithm.train()
             over = algorithm.env_steps >= budget or time.perf_counter() >= until
-            if over and "evaluation" not in result:
+            if (over or looks) and "evaluation" not in result:
                 result["evaluation"] = algorithm.evaluate()
             note(result)
         algorithm.save_to_path(folder.last)
     progress.stop()
+    for remark in algorithm.remarks:
+        progress.say(f"note: {remark}")
     if over and algorithm.env_steps < budget:
         progress.say(f"the time to learn is over, after {algorithm.env_steps:,} of {budget:,} planned steps")
     return asked.is_set()
 
 
 def _untrained(algorithm: Algorithm) -> dict[str, Any]:
-    """A result for iteration 0: the policy before training."""
-    return {
-        "training_iteration": 0,
-        "num_env_steps_sampled_lifetime": 0,
-        "time_total_s": 0.0,
-        "evaluation": algorithm.evaluate(),
-    }
+    """A result for iteration 0, with an evaluation of the policy unless it is about to become a rule's."""
+    counters = dict.fromkeys(COLUMNS, 0) | {"time_total_s": 0.0}
+    return counters if algorithm.begins_from_rule else {**counters, "evaluation": algorithm.evaluate()}
 
 
 def flat(result: dict[str, Any]) -> dict[str, Any]:
@@ -213,17 +226,19 @@ def _summary(algorithm: Algorithm, folder: RunFolder, stopped: bool) -> dict[str
         "time_total_s": algorithm.seconds,
         "yardstick": algorithm.yardstick.to_dict(),
         "certificate": None if algorithm.certificate is None else dataclasses.asdict(algorithm.certificate),
-        "notes": folder.read("config.json")["notes"],
+        "notes": list(dict.fromkeys([*folder.read("config.json")["notes"], *algorithm.remarks])),
         "last_checkpoint": str(folder.last),
     }
 
 
 def _measurement(
-    algorithm: Algorithm, folder: RunFolder, progress: Progress, worlds: int, others: dict[str, Policy]
-) -> dict[str, Any]:
+    algorithm: Algorithm, folder: RunFolder, progress: Progress, worlds: int, others: dict[str, Policy],
+    known: Measurement | None,
+) -> dict[str, Any]:  # fmt: skip
     """Random, the ``others``, the last and the best policy on seeds that chose nothing."""
-    names = ", ".join({RANDOM: None} | others)
-    progress.say(f"measuring {names} and what was learnt in {worlds} fresh worlds ...")
+    names = "" if known is not None else f"{', '.join({RANDOM: None} | others)} and "
+    fresh = "fresh" if known is None else "the same"
+    progress.say(f"measuring {names}what was learnt in {fresh} {worlds} worlds ...")
     folder.check_checkpoint(folder.best, algorithm.config.to_dict())
     best = type(algorithm)(type(algorithm.config).from_dict(algorithm.config.to_dict()))
     best.restore_from_path(folder.best)
@@ -237,11 +252,13 @@ def _measurement(
         seed=REPORT_SEED,
         certificate=algorithm.certificate,
         backend=algorithm.config.backend,
+        known=known,
     ).to_dict()
     found["policies"].setdefault("best", found["policies"]["last"])
     result: dict[str, Any] = {name: dict(found["policies"][name]) for name in (RANDOM, "last", "best")}
     result["best"]["training_iteration"] = best.iteration
-    return {"evaluation": {"worlds": worlds, "seed": REPORT_SEED}, **result, "policies": found["policies"]}
+    common = {"evaluation": {"worlds": worlds, "seed": REPORT_SEED}, "policies": found["policies"]}
+    return {**common, **result, "notes": list(dict.fromkeys([*found["notes"], *algorithm.remarks]))}
 
 
 def measured(

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mfnet_envs.arrays import Bools, Floats
+from mfnet_envs.arrays import Bools, Floats, Ints
 from mfnet_envs.io.files import reading, text_of
 from mfnet_envs.io.notes import Notes
 from mfnet_envs.io.reading import Place
 from mfnet_envs.words import did_you_mean, positive, shown
 
 USUAL = ("locationid", "location_id", "zone_id", "zoneid", "zone")  # properties that hold the TLC's ids
+TOGETHER = 2**18  # pairs of sides that are compared at a time
 FINE = 1e-5  # of the map's extent: what two borders may lie apart, unless it is said
 
 
@@ -81,20 +82,36 @@ def _close(sides: Mapping[int, Floats], tolerance: float) -> Iterator[tuple[int,
 def share_a_border(a: Floats, b: Floats, tolerance: float) -> bool:
     """Whether sides ``a (m, 2, 2)`` and ``b (n, 2, 2)``, from corner to corner, run along each other somewhere."""
     low, high = np.maximum(a.min((0, 1)), b.min((0, 1))), np.minimum(a.max((0, 1)), b.max((0, 1)))
-    near = [of[((of.max(1) >= low - tolerance) & (of.min(1) <= high + tolerance)).all(1)] for of in (a, b)]
-    return any(
-        bool((_along(side, near[1], tolerance) | _along_each(near[1], side, tolerance)).any()) for side in near[0]
-    )
+    a, b = (of[((of.max(1) >= low - tolerance) & (of.min(1) <= high + tolerance)).all(1)] for of in (a, b))
+    for i, j in _meeting(a, b, tolerance):
+        one, other = a[i], b[j]
+        along = _beside(one[:, 0], one[:, 1], other, tolerance) | _beside(other[:, 0], other[:, 1], one, tolerance)
+        if along.any():
+            return True
+    return False
 
 
-def _along(side: Floats, others: Floats, tolerance: float) -> Bools:
-    """``(n,)``: whether both ends of the others lie on the line of a side, and for more than a point beside it."""
-    return _beside(side[None, 0], side[None, 1], others, tolerance)
+def _meeting(a: Floats, b: Floats, tolerance: float) -> Iterator[tuple[Ints, Ints]]:
+    """Pairs of sides whose boxes meet: numbers in ``a``, and in ``b``, some at a time.
 
-
-def _along_each(sides: Floats, other: Floats, tolerance: float) -> Bools:
-    """:func:`_along` of another side with each of ``sides (n, 2, 2)``."""
-    return _beside(sides[:, 0], sides[:, 1], np.broadcast_to(other, sides.shape), tolerance)
+    Sides of ``b`` of about one width are sorted by where they begin, along the longer side of the map, so that each of
+    ``a`` is held against those of its own strip only.
+    """
+    if not (len(a) and len(b)):
+        return
+    (low, high), (start, end) = ((of.min(1), of.max(1)) for of in (a, b))
+    axis, reach = int(np.ptp(start, axis=0).argmax()), 2 * tolerance
+    width = (end - start)[:, axis]
+    kind = np.frexp(width + tolerance)[1]  # widths of a kind differ by a factor of two at most
+    for alike in (np.flatnonzero(kind == k) for k in np.unique(kind)):
+        strip = alike[np.argsort(start[alike, axis])]
+        first = np.searchsorted(start[strip, axis], low[:, axis] - width[strip].max() - reach)
+        many = np.searchsorted(start[strip, axis], high[:, axis] + reach, side="right") - first
+        for rows in np.split(np.arange(len(a)), np.flatnonzero(np.diff(many.cumsum() // TOGETHER)) + 1):
+            i, each = np.repeat(rows, many[rows]), many[rows]
+            j = strip[np.repeat(first[rows] - each.cumsum() + each, each) + np.arange(len(i))]
+            meet = ((low[i] <= end[j] + reach) & (start[j] <= high[i] + reach)).all(1)
+            yield i[meet], j[meet]
 
 
 def _beside(start: Floats, end: Floats, others: Floats, tolerance: float) -> Bools:

@@ -26,7 +26,10 @@ from mfnet_envs.simulator.agents import AgentTransition
 from mfnet_envs.simulator.counts import CountsStepper, Flows, Trace, Transition
 from mfnet_envs.simulator.tables import Tables, check_finite
 
-TABLE_BYTES = 32 * 2**20  # a larger table leaves the caches, and takes longer to make than it saves
+TABLE_BYTES = (
+    256 * 2**20
+)  # of a law, and of one turn of a policy; asking the model step by step takes some 8 times as long
+TURNS_BYTES = 32 * 2**20  # of the turns of a policy that are made at a time
 AT_ONCE = 2**20  # numbers the model is asked about at once
 SMALLEST = 31  # the largest crowd in the first table
 
@@ -146,7 +149,8 @@ class CompiledStepper:
             keep: the chance that a world goes on after a step, instead of starting afresh.
             recorded: which of the fields of :class:`Flows`.
         """
-        law, chosen = self._tabulated(SMALLEST), self._chosen(policy, 0, t, steps)
+        law = self._tabulated(SMALLEST)
+        chosen = None if law is None else self._chosen(policy, 0, t, steps)
         stream = stream_of(rng)
         first = stream.step
         while law is not None and chosen is not None:
@@ -194,7 +198,7 @@ class CompiledStepper:
         once = policy.by_size(largest, t, 1)
         if once is None or 8 * once.size > TABLE_BYTES:
             return None
-        fitting = min(steps, TABLE_BYTES // (8 * once.size))
+        fitting = max(1, min(steps, TURNS_BYTES // (8 * once.size)))
         pi = policy.by_size(largest, t, fitting)
         assert pi is not None
         turns, sizes, teams, _ = pi.shape
