@@ -261,11 +261,6 @@ class LocalModel(metaclass=Checked):
         legal = rho[self.legal[self.active]]
         return float(legal.min()), float(legal.max())
 
-    @property
-    def reward_size(self) -> float:
-        """The largest that a reward of one agent in one step can be, either way; 1 where nothing is ever paid."""
-        return max(map(abs, self.reward_range)) or 1.0
-
     def bound(self) -> Certificate | None:
         """A certified upper bound on the scenario's criterion, for every policy; None when none is known.
 

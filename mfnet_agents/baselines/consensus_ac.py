@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
+from mfnet_agents.baselines.config import reward_size
 from mfnet_agents.baselines.config_teams import ConsensusACConfig
 from mfnet_agents.baselines.ppo import PlaysLikeOurs, policy_like_ours
 from mfnet_agents.checkpoint import generator_state, set_generator_state
@@ -131,7 +132,7 @@ class ConsensusAC(PlaysLikeOurs):
     @property
     def unit(self) -> float:
         """Of rewards: what all earn, discounted and summed up, is of the order of 1."""
-        return self.model.network.num_nodes * (1 - self.gamma) / self.model.reward_size
+        return self.model.network.num_nodes * (1 - self.gamma) / reward_size(self.model)
 
     def training_step(self) -> dict[str, Any]:
         """A rollout; the critics' steps and rounds of consensus; a step of the policies."""

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from mfnet_agents.algorithm import Algorithm, information_of
-from mfnet_agents.baselines.config import MeanFieldConfig, MFACConfig, MFQConfig
+from mfnet_agents.baselines.config import MeanFieldConfig, MFACConfig, MFQConfig, reward_size
 from mfnet_agents.baselines.individuals import Crew, Lives
 from mfnet_agents.baselines.ppo import PlaysLikeOurs, policy_like_ours
 from mfnet_agents.checkpoint import generator_state, set_generator_state
@@ -182,7 +182,7 @@ class MeanField(Algorithm):
         self.around, self.q = Around(model, settings.hops), MeanFieldQ(model, settings.critic_width, start)
         keep = self.gamma if model.headline.criterion == "discounted" else 1 - 1 / model.evaluation[0]
         self.crew = Crew(Simulator(model), settings.num_envs_per_env_runner, keep, self.rng)
-        self.unit = 1 / model.reward_size  # of Q: the largest reward of a step
+        self.unit = 1 / reward_size(model)  # of Q: the largest reward of a step
         self.begin(actor)
 
     def begin(self, key: np.random.SeedSequence) -> None:

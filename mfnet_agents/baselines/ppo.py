@@ -30,7 +30,7 @@ from torch import Tensor
 
 from mfnet_agents import critics, updates
 from mfnet_agents.algorithm import Algorithm, information_of
-from mfnet_agents.baselines.config import IPPOConfig, LocalPPOConfig, MAPPOConfig, MFACConfig, PPOConfig
+from mfnet_agents.baselines.config import IPPOConfig, LocalPPOConfig, MAPPOConfig, MFACConfig, PPOConfig, reward_size
 from mfnet_agents.baselines.config_teams import ConsensusACConfig
 from mfnet_agents.baselines.individuals import Crew
 from mfnet_agents.checkpoint import generator_state, set_generator_state
@@ -190,7 +190,7 @@ class Teams:
     def reward_scale(self) -> float:
         """Brings what is earned, discounted and summed up, to the order of 1."""
         share = 1 if self.ball is None else self.model.network.num_nodes
-        return share * (1 - self.gamma) / self.model.reward_size
+        return share * (1 - self.gamma) / reward_size(self.model)
 
 
 class Individuals:
@@ -209,7 +209,7 @@ class Individuals:
     def collect(self, policy: IndividualPolicy, values: Values, is_new: bool) -> Batch:
         """A rollout, and what it is worth to whom."""
         lives = self.sampler.play(policy, self.settings.rollout_fragment_length)
-        paid = lives.rewards * ((1 - self.gamma) / self.model.reward_size)
+        paid = lives.rewards * ((1 - self.gamma) / reward_size(self.model))
         if self.settings.reward == "shared":
             paid = np.broadcast_to(paid.mean(2, keepdims=True), paid.shape)
         if is_new:

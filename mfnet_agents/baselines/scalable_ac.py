@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mfnet_agents.algorithm import Algorithm, information_of
-from mfnet_agents.baselines.config import ScalableACConfig
+from mfnet_agents.baselines.config import ScalableACConfig, reward_size
 from mfnet_agents.checkpoint import check_arrays, check_record, generator_state, set_generator_state
 from mfnet_agents.config import AlgorithmConfig
 from mfnet_envs.arrays import Bools, Floats, Ints
@@ -172,7 +172,7 @@ class ScalableAC(Algorithm):
         settings, steps = self.config, self.config.rollout_fragment_length
         counts, actions, rewards = self._play(steps)
         places = self.critics.places(self.critics.keys_of(self._shown(counts, actions))).reshape(*counts.shape[:2], -1)
-        paid = rewards * (self.model.network.num_nodes * (1 - self.gamma) / self.model.reward_size)
+        paid = rewards * (self.model.network.num_nodes * (1 - self.gamma) / reward_size(self.model))
         since = self.iteration if settings.restart is None else self.iteration % settings.restart
         errors = [
             self.critics.learn(

@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from mfnet_agents.algorithm import Algorithm, information_of
+from mfnet_agents.baselines.config import reward_size
 from mfnet_agents.baselines.config_teams import QMIXConfig, VDNConfig
 from mfnet_agents.checkpoint import generator_state, set_generator_state
 from mfnet_agents.config import AlgorithmConfig
@@ -260,7 +261,7 @@ class VDN(Algorithm):
     @property
     def unit(self) -> float:
         """Of values: the largest reward of a step."""
-        return 1 / self.model.reward_size
+        return 1 / reward_size(self.model)
 
     def _chance(self) -> float:
         """Of exploring: falls linearly over the first half of the budget."""
