@@ -311,11 +311,6 @@ class Algorithm(ABC):
             function(algorithm=self, **values)
 
 
-def reward_size(model: LocalModel) -> float:
-    """The largest that a reward of one agent in one step can be, either way; 1 where nothing is ever paid."""
-    return max(map(abs, model.reward_range)) or 1.0
-
-
 def information_of(observe: int | str, clock: bool) -> str:
     """The class of policies that see their own team ("own") or all crowds within some hops, and perhaps the time.
 

@@ -24,6 +24,11 @@ FAR = 1_000_000  # hops
 NOTHING = "no state of this model has more than one legal action, so there is nothing to learn"
 
 
+def reward_size(model: LocalModel) -> float:
+    """The largest that a reward of one agent in one step can be, either way; 1 where nothing is ever paid."""
+    return max(map(abs, model.reward_range)) or 1.0
+
+
 @dataclass
 class BaselineConfig(AlgorithmConfig):
     """What the options of learners to compare with have in common, and how they are checked.

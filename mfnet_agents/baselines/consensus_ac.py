@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from mfnet_agents.algorithm import reward_size
+from mfnet_agents.baselines.config import reward_size
 from mfnet_agents.baselines.config_teams import ConsensusACConfig
 from mfnet_agents.baselines.ppo import PlaysLikeOurs, policy_like_ours
 from mfnet_agents.checkpoint import generator_state, set_generator_state

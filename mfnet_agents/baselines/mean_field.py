@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfnet_agents.algorithm import Algorithm, information_of, reward_size
-from mfnet_agents.baselines.config import MeanFieldConfig, MFACConfig, MFQConfig
+from mfnet_agents.algorithm import Algorithm, information_of
+from mfnet_agents.baselines.config import MeanFieldConfig, MFACConfig, MFQConfig, reward_size
 from mfnet_agents.baselines.individuals import Crew, Lives
 from mfnet_agents.baselines.ppo import PlaysLikeOurs, policy_like_ours
 from mfnet_agents.checkpoint import generator_state, set_generator_state

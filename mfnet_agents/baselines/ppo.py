@@ -29,8 +29,8 @@ import torch
 from torch import Tensor
 
 from mfnet_agents import critics, updates
-from mfnet_agents.algorithm import Algorithm, information_of, reward_size
-from mfnet_agents.baselines.config import IPPOConfig, LocalPPOConfig, MAPPOConfig, MFACConfig, PPOConfig
+from mfnet_agents.algorithm import Algorithm, information_of
+from mfnet_agents.baselines.config import IPPOConfig, LocalPPOConfig, MAPPOConfig, MFACConfig, PPOConfig, reward_size
 from mfnet_agents.baselines.config_teams import ConsensusACConfig
 from mfnet_agents.baselines.individuals import Crew
 from mfnet_agents.checkpoint import generator_state, set_generator_state
@@ -356,7 +356,7 @@ class PPO(PlaysLikeOurs):
 
     def check_sizes(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         networks = 1 if self.config.weights == "shared" else len(self.model.team_states)
-        networks *= self.model.num_actions if self.config.observe != "own" and self.config.weights == "own" else 1
+        networks *= self.model.num_actions if self.config.observe != "own" else 1
         asked = networks, self.config.actor_width
         if arrays["actor_signs"].shape != asked:
             raise ValueError(

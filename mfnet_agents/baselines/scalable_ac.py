@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mfnet_agents.algorithm import Algorithm, information_of, reward_size
-from mfnet_agents.baselines.config import ScalableACConfig
+from mfnet_agents.algorithm import Algorithm, information_of
+from mfnet_agents.baselines.config import ScalableACConfig, reward_size
 from mfnet_agents.checkpoint import check_arrays, check_record, generator_state, set_generator_state
 from mfnet_agents.config import AlgorithmConfig
 from mfnet_envs.arrays import Bools, Floats, Ints

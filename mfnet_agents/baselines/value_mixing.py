@@ -26,7 +26,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfnet_agents.algorithm import Algorithm, information_of, reward_size
+from mfnet_agents.algorithm import Algorithm, information_of
+from mfnet_agents.baselines.config import reward_size
 from mfnet_agents.baselines.config_teams import QMIXConfig, VDNConfig
 from mfnet_agents.checkpoint import generator_state, set_generator_state
 from mfnet_agents.config import AlgorithmConfig
