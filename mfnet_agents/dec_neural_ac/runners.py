@@ -197,7 +197,7 @@ class Runners(Costate):
         """
         if os.environ.get(WORKER):
             raise RunnerError(
-                "a process that plays worlds would train by itself: put what the script does below if __name__ == '__main__'"
+                "a process that plays worlds would train: put what the script does below if __name__ == '__main__'"
             )
         alone = replace(self.config, num_env_runners=0, num_envs_per_env_runner=1, start=None, burn_in=0)
         for _ in range(int(self.settings.num_env_runners)):
