@@ -132,7 +132,7 @@ def test_bad_training_value(options: dict[str, Any], words: str) -> None:
         (DecNeuralACConfig(), "no environment: call .environment('MFNet-Grid-v0') first"),
         (config().debugging(seed=-1), "seed must be a non-negative integer, not -1"),
         (config().debugging(seed="a"), "seed must be a non-negative integer, not 'a'"),
-        (config().env_runners(num_env_runners=2), "num_env_runners must be 0"),
+        (config(critic_form="v").env_runners(num_env_runners=2), "num_env_runners must be 0"),
         (
             config().env_runners(num_envs_per_env_runner=0),
             "num_envs_per_env_runner must be 'auto' or a positive integer",

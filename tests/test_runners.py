@@ -201,6 +201,14 @@ def test_a_process_that_plays_worlds_starts_no_others(monkeypatch: pytest.Monkey
         built(1).train()
 
 
+def test_one_that_cannot_begin_is_tried_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runners, "START", [sys.executable, "-c", "raise SystemExit(3)"])
+    algo = built(2)
+    with pytest.raises(RunnerError, match="num_env_runners=2 ended with exit code 3, 3 times in a row"):
+        algo.train()
+    assert not algo.trained.processes
+
+
 SCRIPT = """
 import os, signal
 import mfnet_envs

@@ -356,7 +356,7 @@ class PPO(PlaysLikeOurs):
 
     def check_sizes(self, arrays: Mapping[str, np.ndarray[Any, Any]]) -> None:
         networks = 1 if self.config.weights == "shared" else len(self.model.team_states)
-        networks *= self.model.num_actions if self.config.observe != "own" else 1
+        networks *= self.model.num_actions if self.config.observe != "own" and self.config.weights == "own" else 1
         asked = networks, self.config.actor_width
         if arrays["actor_signs"].shape != asked:
             raise ValueError(

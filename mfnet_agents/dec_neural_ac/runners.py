@@ -17,6 +17,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import reduce
 from operator import add
@@ -196,7 +197,7 @@ class Runners(Costate):
         """
         if os.environ.get(WORKER):
             raise RunnerError(
-                "a process that plays worlds would train: put what the script does below if __name__ == '__main__':"
+                "a process that plays worlds would train: put what the script does below if __name__ == '__main__'"
             )
         alone = replace(self.config, num_env_runners=0, num_envs_per_env_runner=1, start=None, burn_in=0)
         for _ in range(int(self.settings.num_env_runners)):
@@ -250,8 +251,9 @@ class Process:
         """End it at once; the code with which it had ended by itself."""
         code = self.popen.poll()
         self.popen.kill()
-        with self.popen:  # which closes the pipes and waits
-            return code
+        with suppress(OSError), self.popen:  # which closes the pipes and waits; what it has not read is lost
+            pass
+        return code
 
 
 def end(processes: list[Process]) -> str:
