@@ -34,7 +34,7 @@ def main() -> int:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    rows = [["instance", "learner", "random", "learnt", "bound", "gap closed", "policies see", "CPU s"]]
+    rows = [["instance", "learner", "random", "learnt", "bound", "gap closed", "policies see"]]
     for given in options.names:
         name, _, learner = given.partition(":")
         if name not in ROWS or learner not in ("", *LEARNERS):
@@ -54,12 +54,12 @@ def row(name: str, learner: str, steps: int, seed: int) -> list[str]:
     began = time.process_time()
     while algorithm.env_steps < steps:
         algorithm.train()
-    spent = time.process_time() - began
+    print(f"{name}, {learner}: {time.process_time() - began:.0f} s of CPU", file=sys.stderr, flush=True)
     found = measure(algorithm.model, {"learnt": algorithm.policy}, worlds=worlds, seed=SEED)
     scale, values = found.yardstick, [found.results[one].value for one in ("random", "learnt")]
     known = "" if scale.bound is None else scale.text(scale.bound)
     closed = percent(scale.gap_closed(values[1], values[0]))
-    return [name, learner, *map(scale.text, values), known, closed, algorithm.information, f"{spent:.0f}"]
+    return [name, learner, *map(scale.text, values), known, closed, algorithm.information]
 
 
 if __name__ == "__main__":

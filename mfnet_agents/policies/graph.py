@@ -79,6 +79,7 @@ class GraphPolicy(SharedPolicy):
         self.hops, self._lengths = hops, _lengths(model, hops, net.width, clock=clock)
         self._plans: dict[int, Plan] = {}
         self._choosing, kind = np.unique(model.groups[model.team_states % model.network.layers], return_inverse=True)
+        self._in_place = _in_place(model)
         self._kind = torch.as_tensor(kind)
         self._home = torch.as_tensor(model.network.node_of[model.team_states])
         super().__init__(model, net, temperature, clock=clock)
@@ -156,7 +157,7 @@ class GraphPolicy(SharedPolicy):
     def _plan(self, model: LocalModel) -> Plan:
         """The tensors of an hour, made once."""
         if id(model) not in self._plans:
-            self._plans[id(model)] = _plan(model, self._choosing)
+            self._plans[id(model)] = _plan(model, self._choosing, self._in_place)
         return self._plans[id(model)]
 
     def _logits_at(self, plan: Plan, seen: Seen, theta: Tensor | None = None) -> Tensor:
@@ -213,25 +214,22 @@ def _sparse(rows: Ints, columns: Ints, values: Floats, shape: tuple[int, int]) -
 
 def _in_place(model: LocalModel) -> Ints:
     """The actions that lead from no state to another node: what tells them apart everywhere is their number."""
-    cells, to, chances = leads_to(model.at(0))
-    teams, actions = np.divmod(cells, model.num_actions)
-    state, legal = model.team_states[teams], model.legal[model.team_states]
-    away = (to != model.network.node_of[state]) & legal[teams, actions] & (chances > 0)
-    return np.flatnonzero((np.bincount(actions, away, model.num_actions) == 0) & legal.any(0))
+    states, place = model.team_states, model.network.node_of
+    away, legal = np.zeros((len(states), model.num_actions), bool), model.legal[states]
+    for branch in model.at(0).branches:
+        if branch.successors.shape[1] > 1:
+            moved = place[branch.successors[states]] != place[states][:, None, None]
+            away |= (moved & (branch.probabilities[states] > 0)).any(2)
+    return np.flatnonzero(legal.any(0) & ~(away & legal).any(0))
 
 
-def _told_apart(model: LocalModel) -> Floats:
-    """``(T, A, F)``: the features of actions, and the numbers of those that are no moves."""
-    features, numbers = action_features(model), np.eye(model.num_actions)[:, _in_place(model)]
-    return np.concatenate([features, np.broadcast_to(numbers, (len(features), *numbers.shape))], 2)
-
-
-def _plan(model: LocalModel, choosing: Ints) -> Plan:
+def _plan(model: LocalModel, choosing: Ints, in_place: Ints) -> Plan:
     network = model.network
     groups = (model.groups[:, None] == choosing).astype(np.float64)
     usual = model.usual_counts.reshape(network.num_nodes, -1) @ groups
     node = np.arange(network.num_nodes).repeat(network.degrees)
     kind = np.searchsorted(choosing, model.groups[model.team_states % network.layers])
+    features, numbers = action_features(model), np.eye(model.num_actions)[:, in_place]
     cells, to, chances = leads_to(model)
     to = kind[cells // model.num_actions] * network.num_nodes + to
     shape = len(model.team_states) * model.num_actions, len(choosing) * network.num_nodes
@@ -239,7 +237,7 @@ def _plan(model: LocalModel, choosing: Ints) -> Plan:
         torch.as_tensor(usual)[:, None],
         torch.as_tensor(model.usual_counts[model.team_states])[:, None],
         torch.as_tensor(node_features(model)),
-        torch.as_tensor(_told_apart(model)),
+        torch.as_tensor(np.concatenate([features, np.broadcast_to(numbers, (len(features), *numbers.shape))], 2)),
         _sparse(node, network.adjacent, 1 / network.degrees[node], (network.num_nodes, network.num_nodes)),
         _sparse(cells, to, chances, shape),
     )
