@@ -153,7 +153,7 @@ class Batteries:
         """Levels for so many steps of driving."""
         mean = np.round(np.minimum(steps.astype(np.float64) * self.full / self.range, 2.0**31), EXACT)
         least = np.floor(mean).astype(np.int64)
-        chance: Floats = mean - least
+        chance: Floats = np.asarray(mean - least, np.float64)
         return Use(least, np.ceil(mean).astype(np.int64), chance)
 
     def state(self, zone: Any, level: Any, steps: Any = 1, plugged: bool = False) -> Any:
