@@ -119,7 +119,8 @@ class Batteries:
         self.actions, self.rows = self.drive_actions + 1, 2 * self.full + 1
         self.layers = self.rows + (longest - 1) * (self.full + 1)
         what = f"batteries={levels} levels of {self.zones:,} zones, with drives of up to {longest:,} steps,"
-        fits(what, self.zones * self.layers, self.actions + 2 * self.zones, itemsize=64)
+        ways = 4 * self.actions + 2 * self.zones * len(drives.city.demand)
+        fits(what, self.zones * self.layers, ways, itemsize=16)
         layer = np.arange(self.layers)
         self.groups: Ints = np.where(layer <= self.full, layer, self.full + 1 + (layer >= self.rows))
         self.transit: Bools = layer >= self.rows
