@@ -286,6 +286,17 @@ class Batteries:
 
     # -- what is said
 
+    @property
+    def names(self) -> list[str]:
+        """Of the layers, for policies as files: "charge 2/3"."""
+        charge = [f"charge {level}/{self.full}" for level in self.left]
+        late = range(1, (self.layers - self.rows) // len(charge) + 1)
+        return [
+            *charge,
+            *(f"plugged in, {c}" for c in charge[:-1]),
+            *(f"in {k} steps, {c}" for k in late for c in charge),
+        ]
+
     def notes(self, steps: list[Rides]) -> tuple[str, ...]:
         """What is rounded, and what is too far."""
         city, level = self.drives.city, self.range / self.full

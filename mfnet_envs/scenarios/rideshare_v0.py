@@ -177,7 +177,7 @@ class RideShare(LocalModel):
             if chargers is not None:
                 places = per_node("chargers", chargers, StateNetwork(graph)) / self.weight
             self.batteries = charge = Batteries(drives, layers, batteries, range_steps, charge_rate, places)
-            layers = charge.layers
+            layers, graph.graph["layers"] = charge.layers, charge.names
         self._set(steps[0])
         super().__init__(
             network=StateNetwork(graph, layers),
