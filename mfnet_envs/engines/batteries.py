@@ -119,7 +119,8 @@ class Batteries:
         self.actions, self.rows = self.drive_actions + 1, 2 * self.full + 1
         self.layers = self.rows + (longest - 1) * (self.full + 1)
         what = f"batteries={levels} levels of {self.zones:,} zones, with drives of up to {longest:,} steps,"
-        fits(what, self.zones * self.layers, self.actions + 2 * self.zones, itemsize=64)
+        ways = 4 * self.actions + 2 * self.zones * len(drives.city.demand)
+        fits(what, self.zones * self.layers, ways, itemsize=16)
         layer = np.arange(self.layers)
         self.groups: Ints = np.where(layer <= self.full, layer, self.full + 1 + (layer >= self.rows))
         self.transit: Bools = layer >= self.rows
@@ -284,6 +285,17 @@ class Batteries:
         return rho.reshape(-1, self.actions, 3)
 
     # -- what is said
+
+    @property
+    def names(self) -> list[str]:
+        """Of the layers, for policies as files: "charge 2/3"."""
+        charge = [f"charge {level}/{self.full}" for level in self.left]
+        late = range(1, (self.layers - self.rows) // len(charge) + 1)
+        return [
+            *charge,
+            *(f"plugged in, {c}" for c in charge[:-1]),
+            *(f"in {k} steps, {c}" for k in late for c in charge),
+        ]
 
     def notes(self, steps: list[Rides]) -> tuple[str, ...]:
         """What is rounded, and what is too far."""

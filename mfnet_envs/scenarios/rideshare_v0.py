@@ -177,7 +177,7 @@ class RideShare(LocalModel):
             if chargers is not None:
                 places = per_node("chargers", chargers, StateNetwork(graph)) / self.weight
             self.batteries = charge = Batteries(drives, layers, batteries, range_steps, charge_rate, places)
-            layers = charge.layers
+            layers, graph.graph["layers"] = charge.layers, charge.names
         self._set(steps[0])
         super().__init__(
             network=StateNetwork(graph, layers),
@@ -200,7 +200,7 @@ class RideShare(LocalModel):
         )
         self.episode_steps = None if repeat else len(steps)
         self.notes = (*city.notes, *drives.notes)
-        self.wording = _wording(city, self.fleet, self.weight, repeat)
+        self.wording = _wording(city, self.fleet, self.weight, repeat, charge is not None)
         self._plans: dict[bool, fleet_lp.Flows] = {}
         if len(steps) > 1 or not repeat:
             self.period = len(steps)
@@ -413,7 +413,7 @@ def _fleet(fleet: float | None, city: CityData) -> float:
     return float(found)  # type: ignore[arg-type]
 
 
-def _wording(city: CityData, fleet: float, weight: float, repeat: bool) -> Wording:
+def _wording(city: CityData, fleet: float, weight: float, repeat: bool, electric: bool) -> Wording:
     cars = "cars" if weight == 1 else f"agents for {fleet:,.0f} cars"
     last = city.start + len(city.demand) * city.step
     hours = f"{city.start // 60}:{city.start % 60:02} to {int(last // 60)}:{int(last % 60):02}"
@@ -422,7 +422,7 @@ def _wording(city: CityData, fleet: float, weight: float, repeat: bool) -> Wordi
         place=f"{city.name}, {hours}{', for ever' if repeat else ''}",
         labels={"fluid_plan": "fluid plan"},
         needs={
-            "stay": "nothing: never moves",
+            "stay": "its charge: moves to be charged only" if electric else "nothing: never moves",
             "random": "nothing: anywhere with equal odds; where the learner starts",
             "equal": "the own zone's cars and the size of the fleet",
             "proportional": "the own zone's cars and everybody's demand",
