@@ -98,7 +98,7 @@ def test_flows_are_counted_as_long_as_there_is_time() -> None:
 def test_flows_balance() -> None:
     """What comes in less what goes out is what a node gains, as worlds that count crowds only see it.
 
-    Within five standard errors of the difference of two means, 0.04 to 0.11 cars: chance exceeds one of 72 once in 20,000.
+    Within five standard errors of the difference of two means, 0.04 to 0.11 cars: chance exceeds it once in 20,000.
     """
     model = mfnet_envs.make_model("MFNet-RideShare-v0")
     policy, worlds = uniform(model), 2400
