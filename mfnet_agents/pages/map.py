@@ -65,16 +65,17 @@ def polygons(model: LocalModel) -> list[Floats] | None:
     return None if any(ring is None for ring in rings) else [np.asarray(ring, float) for ring in rings]
 
 
-def waiting(model: LocalModel, policy: Policy, worlds: int, seed: int) -> Floats:
+def waiting(model: LocalModel, policy: Policy, worlds: int, seed: int, backend: str | None = None) -> Floats:
     """``(V,)`` mean number of agents in every node over the evaluated steps, of the groups that have a choice."""
-    simulator, rng = Simulator(model), np.random.default_rng(seed)
+    simulator = Simulator(model, backend)
+    rng = simulator.generator(seed)
     steps, warmup = model.evaluation
     counts = simulator.reset(rng, worlds)
     total = np.zeros(model.network.num_states)
     for t in range(steps):
         if t >= warmup:
             total += counts.mean(0)
-        counts, _ = simulator.at(t).step(counts, policy.sample(counts, t, rng), rng)
+        counts = policy.play(simulator.at(t), counts, t, rng).next_counts
     found: Floats = (total * with_choice(model)).reshape(model.network.num_nodes, -1).sum(1) / (steps - warmup)
     return found
 

@@ -31,6 +31,7 @@ from mfnet_envs.wording import MapWords, Wording
 from mfnet_envs.yardstick import Yardstick
 
 MAP_STEPS = 12_800  # of all worlds together: 32 worlds of 400 steps
+MAP_NUMBERS = 2**26  # of these, times states
 LEARNT_TITLE = "learnt"  # in film and map
 PLANNER = "planner"  # how the names of planners begin
 OWN_PLAY = "samples of its own play"
@@ -210,8 +211,10 @@ def _map(run: Record, model: LocalModel, played: dict[str, Policy]) -> Map | Non
     if places is None:
         return None
     words = maps.words_of(model)
-    worlds, seed = max(1, min(MAP_STEPS // model.evaluation[0], run.measured.worlds)), run.measured.seed
-    before, after = (maps.waiting(model, policy, worlds, seed) for policy in (uniform(model), played[LEARNT_TITLE]))
+    steps = min(MAP_STEPS, MAP_NUMBERS // model.network.num_states)
+    worlds, seed = max(1, min(steps // model.evaluation[0], run.measured.worlds)), run.measured.seed
+    shown = (uniform(model), played[LEARNT_TITLE])
+    before, after = (maps.waiting(model, policy, worlds, seed, run.options.get("backend")) for policy in shown)
     return Map(places, maps.panels(model, words, before, after), words)
 
 

@@ -54,7 +54,8 @@ def export(
         raise RunError(f"the run in {folder.path} is not finished, so it has nothing to export yet")
     if out.exists() and not (out.is_dir() and ((out / POLICY).is_file() or not any(out.iterdir()))):
         raise RunError(f"{out} exists and is no earlier export; name another folder with --out")
-    policy: Policy = folder.algorithm(folder.best).policy
+    algorithm = folder.algorithm(folder.best)
+    policy: Policy = algorithm.policy
     if rule is not None:
         rules = {RANDOM: uniform(policy.model), **policy.model.heuristics()}
         one_of("rule", rule, tuple(rules))
@@ -68,7 +69,7 @@ def export(
             out.rmdir()
         raise
     saved, model = load_policy(out / POLICY, policy.model), policy.model
-    moved, largest, counted = flows(model, policy, worlds, REPORT_SEED, seconds)
+    moved, largest, counted = flows(model, policy, worlds, REPORT_SEED, seconds, algorithm.config.backend)
     crowds = _crowds(saved, largest)
     texts = {
         "policy.csv": _csv(("region", "step", "crowd", "to", "share"), _shares(saved, crowds)),
@@ -125,38 +126,40 @@ def _bound(folder: RunFolder, result: dict[str, Any]) -> dict[str, Any]:
 
 
 def flows(
-    model: LocalModel, policy: Policy, worlds: int, seed: int, seconds: float = math.inf
+    model: LocalModel, policy: Policy, worlds: int, seed: int, seconds: float = math.inf, backend: str | None = None
 ) -> tuple[list[tuple[int | str, str, str, str]] | None, int, int]:
     """Mean agents that go from one node to another in a step, the largest team that was seen, and steps played.
 
     By the step of the episode, or of the clock's turn; without a clock the mean after the warm-up, its step "all". None
     where agents are too many to be followed one by one. Where there is no clock, no step is begun after ``seconds``,
-    one after the warm-up excepted.
+    one after the warm-up excepted, which crowds are played through in ``backend``.
     """
     n, nodes = model.population, model.network.num_nodes
     if n > MOST:
         return None, int(2 * model.usual_counts[model.team_states].max(initial=1)), 0
-    simulator, rng = Simulator(model, "numpy"), np.random.default_rng(seed)
+    simulator, rng = (
+        Simulator(model, "numpy"),
+        np.random.default_rng([seed, 1]),
+    )  # another stream than that of the warm-up
     worlds = max(1, min(worlds, TOGETHER // n))
-    counts = simulator.reset(rng, worlds)
+    until = time.perf_counter() + seconds
+    counts, largest = _warmed_up(Simulator(model, backend), policy, worlds, seed)
     states = np.stack([np.repeat(np.arange(len(row)), row) for row in counts])
     place, (steps, warmup) = model.network.node_of, model.evaluation
     turns = steps if model.episode_steps is not None else (model.period or 1)
     seen: list[list[tuple[Ints, Ints]]] = [[] for _ in range(turns)]
-    times, largest = np.zeros(turns, int), 0
-    until, played = time.perf_counter() + seconds, steps
-    for t in range(steps):
+    times, played = np.zeros(turns, int), steps
+    for t in range(warmup, steps):
         if turns == 1 and t > warmup and time.perf_counter() > until:
             played = t
             break
         counts = np.stack([np.bincount(row, minlength=len(model.legal)) for row in states])
         largest = max(largest, int(counts[:, model.team_states].max(initial=0)))
         after, _ = simulator.at(t).step_agents(states, _drawn(policy, model, states, counts, t, rng), rng)
-        if t >= warmup:
-            gone = place[states] != place[after]
-            keys = place[states[gone]] * nodes + place[after[gone]]
-            seen[t % turns].append(np.unique(keys, return_counts=True))
-            times[t % turns] += 1
+        gone = place[states] != place[after]
+        keys = place[states[gone]] * nodes + place[after[gone]]
+        seen[t % turns].append(np.unique(keys, return_counts=True))
+        times[t % turns] += 1
         states = after
     called = _called(model)
     rows: list[tuple[int | str, str, str, str]] = []
@@ -166,6 +169,16 @@ def flows(
         step = "all" if turns == 1 and steps > 1 else turn
         rows += [(step, called[k // nodes], called[k % nodes], f"{x:.6g}") for k, x in zip(keys, total, strict=True)]
     return rows, largest, played
+
+
+def _warmed_up(simulator: Simulator, policy: Policy, worlds: int, seed: int) -> tuple[Ints, int]:
+    """``(B, S)`` crowds after the warm-up, and the largest team until then."""
+    rng, teams, largest = simulator.generator(seed), simulator.model.team_states, 0
+    counts: Ints = simulator.reset(rng, worlds)
+    for t in range(simulator.model.evaluation[1]):
+        largest = max(largest, int(counts[:, teams].max(initial=0)))
+        counts = policy.play(simulator.at(t), counts, t, rng).next_counts
+    return counts, largest
 
 
 def _drawn(policy: Policy, model: LocalModel, states: Ints, counts: Ints, t: int, rng: np.random.Generator) -> Ints:
