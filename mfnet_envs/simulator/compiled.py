@@ -26,9 +26,7 @@ from mfnet_envs.simulator.agents import AgentTransition
 from mfnet_envs.simulator.counts import CountsStepper, Flows, Trace, Transition
 from mfnet_envs.simulator.tables import Tables, check_finite
 
-TABLE_BYTES = (
-    256 * 2**20
-)  # of a law, and of one turn of a policy; asking the model step by step takes some 8 times as long
+TABLE_BYTES = 256 * 2**20  # of a law, and of one turn of a policy; asking step by step takes some 8 times as long
 TURNS_BYTES = 32 * 2**20  # of the turns of a policy that are made at a time
 AT_ONCE = 2**20  # numbers the model is asked about at once
 SMALLEST = 31  # the largest crowd in the first table
