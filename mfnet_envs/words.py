@@ -35,15 +35,15 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     said = (word if isinstance(word, str) else shown(word)).lstrip("-")[:80]
 
     def likeness(name: str) -> float:
-        """Who mistypes the beginning of a long name means it, the shorter the likelier, rather than one of the same
-        letters."""
+        """Who mistypes the beginning or the end of a long name means it, the shorter the likelier."""
         bare = name.lstrip("-")  # the dashes of an option are no likeness
-        begun = difflib.SequenceMatcher(None, said, bare[: len(said)]).ratio() if len(said) > 3 else 0.0
+        parts = (bare[: len(said)], bare[-len(said) :]) if 3 < len(said) < len(bare) else ()
+        part = max((difflib.SequenceMatcher(None, said, each).ratio() for each in parts), default=0.0)
         return max(
-            difflib.SequenceMatcher(None, said, bare).ratio(), begun * (0.7 + 0.3 * len(said) / max(len(bare), 1))
+            difflib.SequenceMatcher(None, said, bare).ratio(), part * (0.7 + 0.3 * len(said) / len(bare or said))
         )
 
-    near = max(known, key=likeness, default="")
+    near = max(known, key=lambda name: (likeness(name), name), default="")
     return f"; did you mean {near!r}?" if near and likeness(near) >= 0.6 else "."
 
 
