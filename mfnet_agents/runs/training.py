@@ -85,6 +85,7 @@ def train(
         progress.say(f"stopped at once; {kept}")
         raise
     finally:
+        algorithm.stop()  # processes that play worlds
         progress.stop()
         folder.release()
 
