@@ -217,9 +217,9 @@ class AlgorithmConfig:
         check("evaluation_interval", interval, lambda x: x is None or positive(x), wanted)
         check("evaluation_bound", self.evaluation_bound, lambda x: isinstance(x, bool), "True or False")
         check("num_env_runners", self.num_env_runners, whole, "a non-negative integer")
-        if self.num_env_runners > self.most_runners:
+        if self.num_env_runners and self.num_env_runners > self.most_runners:
             raise ConfigError(
-                f"num_env_runners={self.num_env_runners} is more than there are worlds to share; set at most "
+                f"num_env_runners={shown(self.num_env_runners)} is more than there are worlds to share; set at most "
                 f"{self.most_runners}, {SHARES} where num_envs_per_env_runner, the number of all of them, is so large"
                 if self.most_runners
                 else "num_env_runners must be 0: what is learnt is learnt from all worlds together, in this process; "

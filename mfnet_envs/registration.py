@@ -195,9 +195,10 @@ def make_model(id: str, **options: Any) -> LocalModel:
     """The model of a scenario, with the builder's ``options``."""
     entry = scenario(id)
     model_options, _ = split_options(entry, None, options)
-    made, key = _REMEMBERED.get(), (id, repr(sorted(options.items())))
+    made = _REMEMBERED.get()
     if made is None:
         return entry.build(**model_options)
+    key = id, repr(sorted(options.items()))
     if key not in made:
         made[key] = entry.build(**model_options)
     return made[key]

@@ -59,7 +59,7 @@ class TorchBackend:
     def generator(self, seed: int | None) -> Generator:
         """A stream of this device."""
         made = Generator("cpu" if self.device.type == "meta" else self.device)
-        made.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
+        made.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0]) >> 1)
         return made
 
     def stream(self, rng: Any) -> Generator | None:
