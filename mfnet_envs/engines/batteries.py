@@ -110,17 +110,18 @@ class Batteries:
     ) -> None:
         self.drives, self.full = drives, whole("batteries", levels, 2)
         away = longest - drives.city.turnaround
-        self.range = float(self.full * away if range_steps is None else range_steps)
-        if range_steps is not None:
-            positive(range_steps=range_steps)
-        self.rate = 1.0 if charge_rate is None else charge_rate
-        positive(charge_rate=self.rate)
         self.zones, self.drive_actions = drives.targets.shape
         self.actions, self.rows = self.drive_actions + 1, 2 * self.full + 1
         self.layers = self.rows + (longest - 1) * (self.full + 1)
-        what = f"batteries={levels} levels of {self.zones:,} zones, with drives of up to {longest:,} steps,"
+        what = f"batteries={shown(levels)} levels of {self.zones:,} zones, with drives of up to {longest:,} steps,"
         ways = 4 * self.actions + 2 * self.zones * len(drives.city.demand)
         fits(what, self.zones * self.layers, ways, itemsize=16)
+        if range_steps is not None:
+            positive(range_steps=range_steps)
+        self.range = float(self.full * away if range_steps is None else range_steps)
+        if charge_rate is not None:
+            positive(charge_rate=charge_rate)
+        self.rate = 1.0 if charge_rate is None else float(charge_rate)
         layer = np.arange(self.layers)
         self.groups: Ints = np.where(layer <= self.full, layer, self.full + 1 + (layer >= self.rows))
         self.transit: Bools = layer >= self.rows
