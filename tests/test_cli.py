@@ -112,6 +112,11 @@ WRONG = {
         ["train", "MFNet-Grid-v0", "--algorithm", "LocalPPO", "--set", "entropi_coeff=1"],
         "did you mean 'entropy'",
     ),
+    "a device of no backend": (["train", "MFNet-Grid-v0", "--device", "cuda"], "--device cuda is for --backend torch"),
+    "a device that is not there": (
+        ["train", "MFNet-Grid-v0", "--backend", "torch", "--device", "cuda:99"],
+        "torch has no device 'cuda:99' here",
+    ),
     "unknown option like none": (["train", "MFNet-Grid-v0", "--set", "entropi=1"], "no option 'entropi'; known: "),
     "unknown flag like none": (
         ["env", "bench", "ID", "--seconds=2"],

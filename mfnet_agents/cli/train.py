@@ -104,7 +104,7 @@ def run_of(options: argparse.Namespace) -> tuple[Any, Any]:
     from mfnet_envs.registration import scenario
 
     scenario(options.id)
-    flags = {"seed": options.seed, "total_env_steps": options.steps, "backend": backend_named(options)}
+    flags = {"seed": options.seed, "total_env_steps": options.steps, "backend": answer(backend_named, options)}
     flags["num_env_runners"] = options.runners
     chosen = with_flags(options.set, "--set", **flags)
     for_env = with_flags(options.env, "--env", population=options.population)
