@@ -32,21 +32,26 @@ LEARNERS = (
 )  # fmt: skip
 
 
-def learn(name: str, learner: str, seed: int) -> dict[str, Any]:
-    """Train once and measure the last policy."""
+def trained(learner: str, env: str, env_config: dict[str, Any], seed: int, steps: int) -> tuple[Any, float]:
+    """A learner with its defaults after ``steps`` environment steps, and the CPU seconds that this took."""
     import torch
 
     from mfnet_agents import registry
 
     warnings.simplefilter("ignore")  # credit_hops of the independent end is meant
     torch.set_num_threads(1)
-    env, env_config, steps, worlds = INSTANCES[name]
     options = {"env": env, "env_config": env_config, "seed": seed, "total_env_steps": steps}
     algorithm = registry.config_class(learner).from_dict(options).build_algo()
     began = time.process_time()
     while algorithm.env_steps < steps:
         algorithm.train()
-    seconds = time.process_time() - began
+    return algorithm, time.process_time() - began
+
+
+def learn(name: str, learner: str, seed: int) -> dict[str, Any]:
+    """Train once and measure the last policy."""
+    env, env_config, steps, worlds = INSTANCES[name]
+    algorithm, seconds = trained(learner, env, env_config, seed, steps)
     found = measure(algorithm.model, {"learnt": algorithm.policy}, worlds=worlds, seed=SEED, certificate=None)
     said = {"information": algorithm.information, "seconds": seconds}
     return {"name": name, "learner": learner, "seed": seed, "value": found.results["learnt"].value, **said}

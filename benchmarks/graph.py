@@ -10,15 +10,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import time
-import warnings
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import torch
+from baselines import trained
 from everywhere import INSTANCES, SEED
 
-from mfnet_agents import registry
 from mfnet_envs.measure import measure, percent
 from mfnet_envs.tables import as_markdown
 
@@ -32,8 +29,6 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=10_240, help="environment steps of a training (default 10240)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
     rows = [["instance", "learner", "random", "learnt", "bound", "gap closed", "policies see"]]
     for given in options.names:
         name, _, learner = given.partition(":")
@@ -49,12 +44,8 @@ def row(name: str, learner: str, steps: int, seed: int) -> list[str]:
     city = os.path.join(os.environ.get("MFNET_RL4AMOD", ""), "scenario_nyc_brooklyn.json")
     here = {**INSTANCES, "brooklyn": ("MFNet-RideShare-v0", {"city": city, "dearest_first": True}, 0, 64)}
     env, env_config, _, worlds = here[name]
-    asked = {"env": env, "env_config": env_config, "seed": seed, "total_env_steps": steps}
-    algorithm = registry.config_class(learner).from_dict(asked).build_algo()
-    began = time.process_time()
-    while algorithm.env_steps < steps:
-        algorithm.train()
-    print(f"{name}, {learner}: {time.process_time() - began:.0f} s of CPU", file=sys.stderr, flush=True)
+    algorithm, seconds = trained(learner, env, env_config, seed, steps)
+    print(f"{name}, {learner}: {seconds:.0f} s of CPU", file=sys.stderr, flush=True)
     found = measure(algorithm.model, {"learnt": algorithm.policy}, worlds=worlds, seed=SEED)
     scale, values = found.yardstick, [found.results[one].value for one in ("random", "learnt")]
     known = "" if scale.bound is None else scale.text(scale.bound)

@@ -8,6 +8,7 @@ import networkx as nx
 import numpy as np
 import pytest
 import torch
+from test_shared import trained
 
 import mfnet_envs
 from mfnet_agents import Algorithm, registry, runs
@@ -51,13 +52,6 @@ def config(name: str, env: str = GRID, env_config: Any = None, steps: int = 2560
     return chosen.training(total_env_steps=steps, **options)
 
 
-def trained(chosen: Any) -> Any:
-    algo = chosen.build_algo()
-    while algo.env_steps < chosen.total_env_steps:
-        algo.train()
-    return algo
-
-
 # -- the policy
 
 
@@ -66,15 +60,24 @@ def test_the_equations_of_one_agent_node_by_node() -> None:
     model = mfnet_envs.make_model(GRID, graph=TOWN, demand=np.arange(1.0, 13.0), population=66)
     policy, counts = graph_policy(model, clock=False), counts_of(model, 1)[0]
     w = policy.theta[0].numpy()
-    crowd = lambda n, usual: np.array([min(n / usual, 4) / 2 - 0.5, np.log1p(min(n / usual, 4)) - 0.7])  # noqa: E731
+
+    def crowd(n: float, usual: float) -> np.ndarray:
+        return np.array([min(n / usual, 4) / 2 - 0.5, np.log1p(min(n / usual, 4)) - 0.7])
+
     places, usual = node_features(model), np.maximum(model.usual_counts, 1)
     stays = np.arange(model.num_actions) == 0  # beside the features, the only action that is no move
     phi = np.concatenate([action_features(model), np.tile(stays[:, None], (12, 1, 1))], 2)
-    relu = lambda x: np.maximum(x, 0)  # noqa: E731
+
+    def relu(x: np.ndarray) -> np.ndarray:
+        return np.maximum(x, 0)
+
     cut = np.cumsum([2 + places.shape[1], 8, 8, 8, 8, 2, phi.shape[2], 8])
     first, own1, near1, own2, near2, size, action, here, there = np.split(w, cut)
     h0 = [relu(np.array([*crowd(counts[v], usual[v]), *places[v]]) @ first) for v in range(12)]
-    near = lambda h, v: np.mean([h[u] for u in TOWN[v]], 0)  # noqa: E731
+
+    def near(h: np.ndarray, v: int) -> Any:
+        return np.mean([h[u] for u in TOWN[v]], 0)
+
     h1 = [relu(h0[v] @ own1 + near(h0, v) @ near1) for v in range(12)]
     h2 = [relu(h1[v] @ own2 + near(h1, v) @ near2) for v in range(12)]
     pi, scale = policy.teams(counts[None])[0], policy.net.scale[0].numpy()

@@ -2,7 +2,7 @@
 
 A step asks the device nothing: no number is read back, shapes do not depend on draws, and constant tables are carried
 over once. What a check finds is therefore noted on the device and raised where numbers are read next
-(:meth:`TorchBackend.asnumpy`). Counts are int64 and drawn in float64, which is exact up to 2^53 agents. Paths are not
+(:meth:`TorchBackend.asnumpy`); on the processor it is raised at once. Counts are int64 and drawn in float64, which is exact up to 2^53 agents. Paths are not
 those of numpy, the law is.
 """
 
@@ -21,7 +21,7 @@ from mfnet_envs.backends.interface import BranchTable
 from mfnet_envs.words import shown
 
 PROPOSALS, ROUNDS = 8, 5  # of a hypergeometric draw: .3^40 is the chance that none of them is taken
-HIGHEST_RATE = 2.0**31  # of places: cuRAND's Poisson numbers have 32 bits
+HIGHEST_RATE = 2.0**31  # of places on a GPU: cuRAND's Poisson numbers have 32 bits
 
 
 class SplitBranch:
@@ -38,6 +38,9 @@ class TorchBackend:
     Args:
         device: as torch names it: "cpu", "cuda", "cuda:1"; "meta" computes shapes only.
 
+    Attributes:
+        waits: whether a check is answered at once; False where that would be to wait for the device.
+
     Raises:
         ValueError: torch knows no such device, or it is not there.
     """
@@ -48,9 +51,10 @@ class TorchBackend:
         try:
             self.device = torch.device(device)
             self._failed = torch.zeros((), dtype=torch.bool, device=self.device)
-        except (RuntimeError, AssertionError, TypeError, NotImplementedError) as error:
+        except (RuntimeError, AssertionError, TypeError) as error:  # torch built without it raises any of these
             reason = str(error).split("\n")[0]
             raise ValueError(f"torch has no device {shown(device)} here ({reason}); 'cpu' is always there") from None
+        self.waits = self.device.type == "cpu"
         self.name = "torch" if self.device.type == "cpu" else f"torch:{self.device}"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -94,17 +98,18 @@ class TorchBackend:
             self._failed.zero_()
             raise ValueError(
                 f"a step on {self.device} met what it must not: pi or rewards that are NaN, negative or too large, "
-                "branch weights that do not sum to 1, or actions that do not sum to the counts; the same step on "
+                "branch weights that do not sum to 1, actions that do not sum to the counts, or a quota of more than "
+                f"{HIGHEST_RATE:,.0f} places a step; the same step on "
                 "Simulator(model) says which, check_model(model) where"
             )
         return numbers
 
     def holds(self, condition: Tensor) -> bool:
-        """True, without waiting for the answer; ``asnumpy`` raises if it was no."""
-        if isinstance(condition, Tensor):
-            self._failed.logical_or_(~condition.to(self.device))
-            return True
-        return bool(condition)
+        """The answer; where it would have to be waited for, True, and ``asnumpy`` raises if it was no."""
+        if self.waits or not isinstance(condition, Tensor):
+            return bool(condition)
+        self._failed.logical_or_(~condition)
+        return True
 
     # -- draws
 
@@ -112,7 +117,8 @@ class TorchBackend:
         return self._split(self.stream(rng), n, halves(p))[..., : p.shape[-1]]
 
     def poisson(self, rng: Any, rate: Tensor, shape: tuple[int, ...]) -> Tensor:
-        self.holds((rate <= HIGHEST_RATE).all())
+        if self.device.type == "cuda":
+            self.holds((rate <= HIGHEST_RATE).all())
         return torch.poisson(rate.double().expand(shape), generator=self.stream(rng)).long()
 
     def without_replacement(self, rng: Any, colours: Tensor, drawn: Tensor) -> Tensor:

@@ -171,7 +171,8 @@ class _Columns:
             (self.acts + len(charged), REST, row, action),
         )
         lands = [_led(model, landing, *way) for way in ways]
-        self.lands: Ways = tuple(np.concatenate(part) for part in zip(*lands, strict=True))  # type: ignore[assignment]
+        which, landed, later, share = (np.concatenate(part) for part in zip(*lands, strict=True))
+        self.lands: Ways = which, landed, later, share
         self.busy = np.zeros(self.size)
         np.add.at(self.busy, self.lands[0], self.lands[2] * self.lands[3])
 

@@ -177,18 +177,24 @@ class Simulator:
             ValueError: something else. TypeError: ``rng`` is no generator.
         """
         self._check_generator(rng)
-        if isinstance(self.backend, NumpyBackend) and (type(counts) is not np.ndarray or counts.dtype.kind not in "iu"):
-            counts = array_of("counts", counts, "iu")
-        counts = self.backend.asarray(counts)
+        counts = self._table("counts", counts, "iu")
         states = self.model.network.num_states
         if len(counts.shape) != 2 or counts.shape[1] != states:
             raise ValueError(f"counts must have shape (worlds, {states}), not {tuple(counts.shape)}")
         return counts
 
     def _table(self, name: str, table: Any, kinds: str) -> Any:
-        """``table`` in the backend's arrays; numpy's must hold numbers."""
-        if isinstance(self.backend, NumpyBackend) and (type(table) is not np.ndarray or table.dtype.kind not in kinds):
-            table = array_of(name, table, kinds)
+        """``table`` in the backend's arrays, whose numbers must be of these kinds (numpy's letters).
+
+        Raises:
+            ValueError: text, objects, or fractions where whole numbers are needed.
+        """
+        if type(table) is np.ndarray and table.dtype.kind in kinds:
+            return self.backend.asarray(table)
+        if isinstance(self.backend, NumpyBackend) or not hasattr(table, "device"):
+            return self.backend.asarray(array_of(name, table, kinds))
+        if "f" not in kinds and not self.backend.xp.isdtype(table.dtype, "integral"):
+            raise ValueError(f"{name} must be an array of whole numbers, not of {table.dtype}")
         return self.backend.asarray(table)
 
     def act(self, counts: Ints, pi: NDArray[np.floating], rng: Any) -> Ints:
