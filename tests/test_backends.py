@@ -26,7 +26,7 @@ from mfnet_envs.backends import NUMPY, Backend, BranchTable, backend_of, draws, 
 from mfnet_envs.backends.tensors import SplitBranch, TorchBackend
 from mfnet_envs.exact import ExactGame
 from mfnet_envs.model import LocalModel
-from mfnet_envs.policy import Individually, uniform
+from mfnet_envs.policy import Individually, Policy, uniform
 from mfnet_envs.registration import scenarios
 
 WORLDS = 6_000
@@ -352,11 +352,25 @@ def test_what_a_step_met_is_told_where_it_is_read() -> None:
         simulator.play(counts, even, 3)
 
 
+class Crowded(Policy):
+    """Who stands in a crowd of n of all N stays with chance n / N, else goes anywhere."""
+
+    def teams(self, counts: Any, t: int) -> Any:
+        return self._of(counts[:, self.model.team_states])
+
+    def by_size(self, largest: int, t: int, steps: int) -> Any:
+        return self._of(np.arange(largest + 1)[:, None] + np.zeros(len(self.model.team_states)))[None]
+
+    def _of(self, n: Any) -> Any:
+        share = n[..., None] / self.model.population
+        return share * np.eye(self.model.num_actions)[0] + (1 - share) * uniform(self.model).table[0]
+
+
 def test_a_rollout_on_a_device_is_its_steps_law() -> None:
     """Means over 4,000 worlds of what is earned and where they end, against numpy's steps; a crowd that outgrows the
     first table of the policy; restarts. Six standard errors."""
     model = mfnet_envs.make_model("MFNet-Grid-v0", rows=2, cols=2, population=400)
-    policy = model.heuristics()["proportional"]
+    policy = Crowded(model)
     kept: dict[str, Any] = {}
     for name in ("numpy", "torch"):
         simulator = Simulator(model, name)
@@ -372,6 +386,7 @@ def test_a_rollout_on_a_device_is_its_steps_law() -> None:
             kept[name] = np.array(earned), counts
         else:
             assert flows.crowd.shape == (6, 4_000, 4, 1) and not flows.cut.any()
+            assert flows.crowd.max() > 120, "and the first table of the policy ends before 80"
             np.testing.assert_array_equal(flows.crowd[1:], flows.next_crowd[:-1])
             kept[name] = flows.earned.sum(2), simulator.backend.asnumpy(flows.final)
     for ours, theirs in zip(kept["torch"], kept["numpy"], strict=True):

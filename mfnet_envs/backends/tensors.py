@@ -2,8 +2,8 @@
 
 A step asks the device nothing: no number is read back, shapes do not depend on draws, and constant tables are carried
 over once. What a check finds is therefore noted on the device and raised where numbers are read next
-(:meth:`TorchBackend.asnumpy`); on the processor it is raised at once. Counts are int64 and drawn in float64, which is exact up to 2^53 agents. Paths are not
-those of numpy, the law is.
+(:meth:`TorchBackend.asnumpy`); on the processor it is raised at once. Counts are int64 and drawn in float64, which is
+exact up to 2^53 agents. Paths are not those of numpy, the law is.
 """
 
 from __future__ import annotations
